@@ -1,0 +1,3 @@
+"""sidmint: build, diagnose, gate, publish and audit Semantic ID tables."""
+
+__version__ = "0.1.0"

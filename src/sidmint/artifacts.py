@@ -1,0 +1,159 @@
+"""Read and write what stages hand to each other. Nobody else opens a file under data/build.
+
+A stage writes all of its folder or nothing: files go to a hidden folder beside it,
+which takes the stage's place only when the stage has ended well. Everything written
+is deterministic: no timestamps, JSON with sorted keys, Parquet in the row order given
+(callers sort by key first).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sidmint.errors import BadInput, SidmintError
+from sidmint.layout import Layout, safe_name
+from sidmint.types import Embeddings, Ints, Pairs
+
+
+@dataclass(frozen=True)
+class StageWriter:
+    """What a stage may write into `folder`; made by `Artifacts.writing`."""
+
+    folder: Path
+
+    def table(self, name: str, frame: pl.DataFrame) -> None:
+        """Write `name`.parquet. Sort by key before: row order is part of the bytes."""
+        frame.write_parquet(self._file(name, "parquet"), compression="zstd", statistics=True)
+
+    def array(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Write `name`.npy; object arrays are refused (they would be pickled)."""
+        np.save(self._file(name, "npy"), values, allow_pickle=False)
+
+    def json(self, name: str, value: Any) -> None:
+        """Write `name`.json; NaN and infinity are refused, keys are sorted."""
+        self.text(f"{name}.json", dump_json(value))
+
+    def metrics(self, metrics: Mapping[str, float]) -> None:
+        """Write metrics.json, one number a name. A metric that is not finite is an error."""
+        bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+        if bad:
+            raise SidmintError(f"metrics that are not finite numbers: {', '.join(bad)}")
+        plain = {
+            name: int(value) if isinstance(value, int | np.integer) else float(value)
+            for name, value in metrics.items()
+        }
+        self.json("metrics", plain)
+
+    def text(self, filename: str, text: str) -> None:
+        """Write a text file as UTF-8 with Unix line ends."""
+        path = self.folder / safe_name(filename, "file")
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+    def _file(self, name: str, suffix: str) -> Path:
+        return self.folder / f"{safe_name(name, 'artefact')}.{suffix}"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The artefacts of the workspace at `layout`."""
+
+    layout: Layout
+
+    @contextmanager
+    def writing(self, stage: str, tokenizer: str | None = None) -> Iterator[StageWriter]:
+        """A writer for the stage's folder; all is put in place at the end, or nothing is."""
+        final = self.layout.stage(stage, tokenizer)
+        draft = final.with_name(f".{final.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            yield StageWriter(draft)
+            shutil.rmtree(final, ignore_errors=True)
+            draft.replace(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def table(self, stage: str, name: str, tokenizer: str | None = None) -> pl.DataFrame:
+        """The Parquet table `name` of a stage."""
+        return pl.read_parquet(self._existing(stage, f"{name}.parquet", tokenizer))
+
+    def array(self, stage: str, name: str, tokenizer: str | None = None) -> npt.NDArray[Any]:
+        """The .npy array `name` of a stage, memory-mapped and read-only."""
+        path = self._existing(stage, f"{name}.npy", tokenizer)
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def json(self, stage: str, name: str, tokenizer: str | None = None) -> Any:
+        """The JSON document `name` of a stage."""
+        path = self._existing(stage, f"{name}.json", tokenizer)
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def metrics(self, stage: str, tokenizer: str | None = None) -> dict[str, float]:
+        """The metrics that a stage wrote."""
+        return dict(self.json(stage, "metrics", tokenizer))
+
+    def folder(self, stage: str, tokenizer: str | None = None) -> Path:
+        """The folder of a stage that has run."""
+        return self._existing(stage, "", tokenizer)
+
+    def items(self) -> pl.DataFrame:
+        """The catalogue (`contracts.Items`), in the row order that every array follows."""
+        return self.table("ingest", "items")
+
+    def interactions(self) -> pl.DataFrame:
+        """All interactions with their split (`contracts.Interactions`)."""
+        return self.table("ingest", "interactions")
+
+    def embeddings(self) -> Embeddings:
+        """Item vectors as float32, in the row order of `items()`."""
+        item_ids = tuple(self.items()["item_id"].to_list())
+        return Embeddings(item_ids, self.array("embed", "embeddings").astype(np.float32))
+
+    def pairs(self) -> Pairs:
+        """Collaborative pairs as row numbers into `items()`."""
+        rows = {item_id: row for row, item_id in enumerate(self.items()["item_id"].to_list())}
+        frame = self.table("pairs", "pairs")
+        return Pairs(
+            triggers=np.array([rows[i] for i in frame["trigger"].to_list()], dtype=np.int32),
+            targets=np.array([rows[i] for i in frame["target"].to_list()], dtype=np.int32),
+            scores=frame["score"].to_numpy().astype(np.float32),
+        )
+
+    def codes(self, name: Literal["codes", "sids"], tokenizer: str) -> Ints:
+        """Codes (N, L), in the row order of `items()`, from assign.
+
+        `codes` are straight from the tokenizer and may collide; `sids` are as published, without
+        the suffix.
+        """
+        frame = self.table("assign", name, tokenizer)
+        if not frame["item_id"].equals(self.items()["item_id"]):
+            raise BadInput(
+                f"{name}.parquet of {tokenizer!r} lists other items than ingest does; "
+                "`sidmint run` brings every stage up to date"
+            )
+        levels = [column for column in frame.columns if column.startswith("code_")]
+        return np.ascontiguousarray(frame.select(levels).to_numpy(), dtype=np.int32)
+
+    def _existing(self, stage: str, filename: str, tokenizer: str | None) -> Path:
+        path = self.layout.stage(stage, tokenizer) / filename
+        if not path.exists():
+            raise BadInput(
+                f"{path} is not there: stage {stage!r} has not run; `sidmint run` brings "
+                "every stage up to date"
+            )
+        return path
+
+
+def dump_json(value: Any) -> str:
+    """`value` as deterministic JSON: sorted keys, two spaces, no NaN, one final newline."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"

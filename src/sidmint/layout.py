@@ -1,0 +1,94 @@
+"""Every path of a workspace, worked out once. Nothing here reads or writes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidmint.errors import BadInput
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def safe_name(name: str, what: str) -> str:
+    """`name` if it can be one path component and nothing else; else `BadInput`.
+
+    Letters, digits, dot, dash and underscore, at most 64, not starting with a dot:
+    a name from the command line or from a file can so never leave its folder.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"{what} {name!r} cannot be used as a name; use letters, digits, '.', '-' and '_', "
+            "at most 64, and begin with a letter or digit"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of the workspace at `root` (the cloned repository)."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        """`params.yaml`: every value a run depends on."""
+        return self.root / "params.yaml"
+
+    @property
+    def raw(self) -> Path:
+        """The user's own files, under DVC."""
+        return self.root / "data" / "raw"
+
+    @property
+    def champion(self) -> Path:
+        """Snapshot of the published version that the gate compares with; tracked by git."""
+        return self.root / "data" / "champion.json"
+
+    @property
+    def build(self) -> Path:
+        """What the stages make; every folder in it is one DVC output."""
+        return self.root / "data" / "build"
+
+    @property
+    def local(self) -> Path:
+        """Machine-local side effects (MLflow's database, Data Docs); never tracked."""
+        return self.root / ".sidmint"
+
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' project folder with its static HTML."""
+        return self.local / "great_expectations"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """The default MLflow store."""
+        return self.local / "mlflow.db"
+
+    def stage(self, stage: str, tokenizer: str | None = None) -> Path:
+        """The folder that `stage` writes, for one tokenizer where the stage fans out."""
+        folder = self.build / stage
+        return folder if tokenizer is None else folder / safe_name(tokenizer, "tokenizer")
+
+    def inside(self, path: str | Path) -> Path:
+        """`path` resolved against the root; `BadInput` if it leads outside of it."""
+        resolved = (self.root / path).resolve()
+        if not resolved.is_relative_to(self.root.resolve()):
+            raise BadInput(
+                f"{path} lies outside the workspace {self.root}; "
+                "`sidmint init --items ... --interactions ...` brings files in"
+            )
+        return resolved
+
+
+def find_workspace(start: Path) -> Layout:
+    """The workspace that `start` lies in: the nearest folder with params.yaml and dvc.yaml."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            return Layout(folder)
+    raise BadInput(
+        f"no sidmint workspace at {start} or above it (looked for params.yaml beside dvc.yaml); "
+        "run inside a clone of the repository, or name it with --workspace"
+    )

@@ -1,0 +1,219 @@
+"""params.yaml -> frozen, checked objects. An unknown key is an error that names its neighbours.
+
+Each section is the argument of the stage of the same name. Settings of a tokenizer are
+checked by the tokenizer itself (`sidmint.tokenizers`), since only it knows its parts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from sidmint.errors import BadInput
+from sidmint.gate.thresholds import GateParams
+from sidmint.layout import safe_name
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A frozen part of params.yaml; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SyntheticParams(Section):
+    """The built-in catalogue, a world where truth is known."""
+
+    num_items: int = Field(3000, ge=100)
+    num_users: int = Field(5000, ge=100)
+    duplicate_share: Share = 0.03
+    new_item_share: Share = 0.03
+
+
+class IngestParams(Section):
+    """Where items and interactions come from, and how they are filtered and split."""
+
+    source: Literal[
+        "synthetic", "table", "amazon_2014", "amazon_2018", "amazon_2023", "movielens"
+    ] = "synthetic"
+    items: str | None = None
+    """File or folder under data/raw (for movielens: the folder of the set)."""
+    interactions: str | None = None
+    columns: dict[str, str] = {}
+    """For `table`: our column -> yours, e.g. {item_id: asin, title: name}."""
+    min_interactions: int = Field(5, ge=1)
+    """K-core: users and items with fewer events are dropped, repeatedly; 1 keeps all."""
+    cold_share: Share = 0.05
+    """Share of items, newest first, withheld from every training interaction."""
+    expected_items: int | None = None
+    """The ingest check fails when the count after filtering is another; null does not ask."""
+    expected_interactions: int | None = None
+    synthetic: SyntheticParams = SyntheticParams()
+
+
+class SecondVectorParams(Section):
+    """A second vector an item (image, tags), concatenated to the text vector."""
+
+    path: str
+    weight: float = Field(1.0, gt=0)
+    """Both parts are scaled to unit norm first; the second is multiplied by this."""
+
+
+class EmbedParams(Section):
+    """How items become vectors."""
+
+    encoder: Literal["wordllama", "sentence_transformer", "precomputed"] = "wordllama"
+    model: str = "all-MiniLM-L6-v2"
+    """For `sentence_transformer`: a Hugging Face id or a local folder."""
+    path: str | None = None
+    """For `precomputed`: .npy (rows in the order of the source's items) or Parquet with item_id."""
+    template: str = "{title}. {brand}. {categories}"
+    """Columns of the items table in braces; a missing value leaves its part of the text out."""
+    batch_size: int = Field(256, ge=1)
+    unit_norm: bool = True
+    second: SecondVectorParams | None = None
+
+
+class PairsParams(Section):
+    """Swing on training interactions (QuaSID A.1; Yang et al. 2020)."""
+
+    alpha: float = Field(1.0, gt=0)
+    user_offset: float = Field(0.0, ge=0)
+    user_power: float = -0.5
+    """Weight of a user: (user_offset + |I_u|) ** user_power."""
+    top: int = Field(20, ge=1)
+    min_score: float = 0.0
+    min_common_users: int = Field(2, ge=2)
+    max_users_per_item: int = Field(1000, ge=2)
+    """Of an item with more users, a seeded sample is read."""
+
+
+class TrainParams(Section):
+    """Which tokenizers the run builds; each one's settings are under `tokenizers`."""
+
+    tokenizers: tuple[str, ...] = ("rq_kmeans", "rq_vae")
+    fit_on: Literal["warm", "all"] = "warm"
+    """`warm`: cold items are not seen in training, as in production; `all`: they are."""
+    device: str = "auto"
+
+    @field_validator("tokenizers")
+    @classmethod
+    def _distinct_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or len(set(names)) != len(names):
+            raise ValueError("name at least one tokenizer, each once")
+        return tuple(safe_name(name, "tokenizer") for name in names)
+
+
+class AssignParams(Section):
+    """How colliding codes become unique Semantic IDs."""
+
+    resolution: Literal["suffix", "reassign"] = "suffix"
+
+
+class DiagnoseParams(Section):
+    """What the diagnostics look at."""
+
+    noise: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
+    """kappa: overlap noise variance as a multiple of the latent variance a dimension."""
+    near_duplicate_cosine: float = Field(0.95, gt=0, le=1)
+    geometry_sample: int = Field(20_000, ge=100)
+    worst_buckets: int = Field(20, ge=1)
+
+
+class EvaluateParams(Section):
+    """Item-to-item evaluation on held-out events."""
+
+    cutoffs: tuple[int, ...] = (20, 50, 100, 200)
+    negatives: int = Field(1, ge=1)
+    """Seeded random negatives a case, for the AUCs."""
+
+
+class SegmentsParams(Section):
+    """Items by training interactions: head, torso, tail, and the withheld cold items."""
+
+    head_share: Share = 0.2
+    """The most popular share of warm items; the next `torso_share` are torso, the rest tail."""
+    torso_share: Share = 0.3
+
+
+class ReportParams(Section):
+    """What the page shows."""
+
+    title: str = "Semantic IDs"
+    bucket_titles: int = Field(5, ge=1)
+
+
+class RegistryParams(Section):
+    """Where published versions live."""
+
+    path: str = "registry"
+    model_name: str = "sidmint"
+    """Registered model in MLflow."""
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: int = Field(7, ge=0)
+    ingest: IngestParams = IngestParams()
+    embed: EmbedParams = EmbedParams()
+    pairs: PairsParams = PairsParams()
+    train: TrainParams = TrainParams()
+    tokenizers: dict[str, dict[str, Any]] = {}
+    assign: AssignParams = AssignParams()
+    diagnose: DiagnoseParams = DiagnoseParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    segments: SegmentsParams = SegmentsParams()
+    report: ReportParams = ReportParams()
+    gate: GateParams = GateParams()
+    registry: RegistryParams = RegistryParams()
+
+
+def load_params(path: Path) -> Params:
+    """The checked contents of a params.yaml.
+
+    Raises `BadInput` naming the file, the key and, for an unknown key, the nearest known one.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} is not there; run inside a workspace") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is not valid YAML: {error}") from error
+    return parse_params(values, str(path))
+
+
+def parse_params(values: Any, where: str) -> Params:
+    """`values` (the parsed YAML) as `Params`; `where` names them in errors."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(_explain(error, where)) from error
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key}{_suggestion(problem['loc'])}")
+        else:
+            lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
+    return f"{where}: " + "; ".join(lines)
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    model: Any = Params
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    known = sorted(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f" (did you mean {close[0]}?)"
+    return f" (known here: {', '.join(known)})" if known else ""
