@@ -1,0 +1,25 @@
+"""From raw tables to the catalogue that every stage reads. Pure: tables in, tables out."""
+
+from sidmint.catalogue.build import Catalogue, build_catalogue, digest_of
+from sidmint.catalogue.checking import check_items
+from sidmint.catalogue.core import k_core
+from sidmint.catalogue.splitting import (
+    MIN_EVENTS_A_USER,
+    choose_cold,
+    in_order,
+    sorted_sequence_share,
+    split_events,
+)
+
+__all__ = [
+    "MIN_EVENTS_A_USER",
+    "Catalogue",
+    "build_catalogue",
+    "check_items",
+    "choose_cold",
+    "digest_of",
+    "in_order",
+    "k_core",
+    "sorted_sequence_share",
+    "split_events",
+]

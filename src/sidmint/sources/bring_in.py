@@ -1,0 +1,145 @@
+"""From the user's own files to a workspace that can run: copy them in, write params.yaml.
+
+Everything is looked at before anything is written, so a file that cannot be understood
+leaves the workspace as it was.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from sidmint.errors import BadInput
+from sidmint.layout import Layout, safe_name
+from sidmint.params import parse_params
+from sidmint.sources.detect import Proposal, propose
+
+_RAW_GITIGNORE = "# DVC lists the files it tracks in this folder below.\n"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The user's files: `kind` is the `ingest.source`; for movielens `items` is the set's folder."""
+
+    kind: str
+    items: Path
+    interactions: Path | None
+    vectors: Path | None
+    name: str | None = None
+    """Of the catalogue: its registry folder and MLflow model carry it. Default: the folder's."""
+
+
+@dataclass(frozen=True)
+class BroughtIn:
+    """What `bring_in` did: the paths to put under DVC, and what it saw, in words."""
+
+    tracked: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def demo_params() -> str:
+    """The params.yaml of the built-in catalogue, as shipped."""
+    return (files("sidmint") / "params.demo.yaml").read_text(encoding="utf-8")
+
+
+def bring_in(layout: Layout, sources: Sources) -> BroughtIn:
+    """Copy the user's files to data/raw and write the params.yaml that fits them.
+
+    Tables are looked at for their columns (`detect.propose`); the Amazon and MovieLens
+    formats are known and need no mapping. Raises `BadInput` before anything is written.
+    """
+    for path in (sources.items, sources.interactions, sources.vectors):
+        if path is not None and not path.exists():
+            raise BadInput(f"{path} is not there; give the path of an existing file or folder")
+    proposal = None
+    if sources.kind == "table":
+        if sources.interactions is None:
+            raise BadInput("a table source wants an interactions file beside the items")
+        proposal = propose(sources.items, sources.interactions)
+    targets = _targets(layout, sources)
+    text = _params_text(sources, proposal, {k: t.name for k, (_, t) in targets.items()})
+    parse_params(yaml.safe_load(text), "the proposed params.yaml")
+    _replace_raw(layout, targets)
+    layout.params.write_text(text, encoding="utf-8")
+    notes = proposal.notes if proposal else (f"reading {sources.kind} files",)
+    return BroughtIn(tuple(target for _, target in targets.values()), tuple(notes))
+
+
+def back_to_demo(layout: Layout) -> None:
+    """Write the built-in params.yaml; files under data/raw leave it (DVC's cache keeps them)."""
+    _replace_raw(layout, {})
+    layout.params.write_text(demo_params(), encoding="utf-8")
+
+
+def _catalogue_name(sources: Sources) -> str:
+    if sources.name is not None:
+        return safe_name(sources.name, "catalogue")
+    folder = sources.items if sources.items.is_dir() else sources.items.resolve().parent
+    return re.sub(r"[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-").lower() or "catalogue"
+
+
+def _targets(layout: Layout, sources: Sources) -> dict[str, tuple[Path, Path]]:
+    """Role -> (where the file is, where it goes). Known formats keep their file names."""
+    given = {
+        "items": sources.items,
+        "interactions": sources.interactions,
+        "vectors": sources.vectors,
+    }
+    targets = {}
+    for role, path in given.items():
+        if path is None:
+            continue
+        keep_name = sources.kind != "table" and role != "vectors"
+        name = path.name if keep_name else role + ("" if path.is_dir() else "".join(path.suffixes))
+        targets[role] = (path, layout.raw / name)
+    return targets
+
+
+def _replace_raw(layout: Layout, targets: dict[str, tuple[Path, Path]]) -> None:
+    draft = layout.raw.with_name(".raw.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    (draft / ".gitignore").write_text(_RAW_GITIGNORE, encoding="utf-8")
+    for origin, target in targets.values():
+        copy = shutil.copytree if origin.is_dir() else shutil.copyfile
+        copy(origin, draft / target.name)
+    shutil.rmtree(layout.raw, ignore_errors=True)
+    draft.replace(layout.raw)
+
+
+def _params_text(sources: Sources, proposal: Proposal | None, names: dict[str, str]) -> str:
+    """The demo's params.yaml with the values that the user's files ask for; comments stay."""
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 100
+    params: Any = editor.load(demo_params())
+    ingest = params["ingest"]
+    ingest["source"] = sources.kind
+    ingest["items"] = f"data/raw/{names['items']}"
+    if "interactions" in names:
+        ingest["interactions"] = f"data/raw/{names['interactions']}"
+    name = _catalogue_name(sources)
+    params["report"]["title"] = f"Semantic IDs of {name}"
+    # A registry a catalogue: a champion of other items would be no measure for these.
+    params["registry"]["path"] = f"registry/{name}"
+    params["registry"]["model_name"] = f"sidmint-{name}"
+    if "vectors" in names:
+        params["embed"]["encoder"] = "precomputed"
+        params["embed"]["path"] = f"data/raw/{names['vectors']}"
+    if proposal is not None:
+        ingest["columns"] = dict(proposal.columns)
+        ingest["min_interactions"] = proposal.min_interactions
+        params["embed"]["template"] = proposal.template
+        for settings in params["tokenizers"].values():
+            settings["sizes"] = list(proposal.sizes)
+    written = io.StringIO()
+    editor.dump(params, written)
+    return written.getvalue()

@@ -1,0 +1,202 @@
+"""What `sidmint init` makes of a user's two files: a mapping, a template, sizes, thresholds.
+
+Everything is a proposal that lands in params.yaml for the user to read and change; the notes
+say in plain words what was seen and why each choice was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from sidmint.catalogue import MIN_EVENTS_A_USER, check_items, k_core
+from sidmint.contracts import Interactions, Items
+from sidmint.errors import BadInput
+from sidmint.params import IngestParams
+from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
+from sidmint.sources.frames import read_frame
+from sidmint.sources.instants import time_unit
+from sidmint.sources.lines import first_line
+from sidmint.sources.match_columns import match_columns
+from sidmint.sources.table import map_tables
+
+NUM_LEVELS = 3
+_SIZE_BY_ITEMS = ((256, 16), (5_000, 64), (50_000, 256), (2_000_000, 1024))
+"""Fewer items than the first -> codes a level. Far more codes than items (64^3 is 52 times
+5,000, 256^3 335 times 50,000), yet few enough that every code of a level has items to learn
+from. Above: 4096, as DRQ uses in production."""
+_TEMPLATE = (Items.TITLE, "brand", Items.CATEGORIES, "description")
+_WORTH_READING = 0.05
+"""A column that fewer items fill is left out of the template."""
+_SURVIVING = 0.5
+"""A k-core that drops more than this share of the events was not meant."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What fits the files. `columns` is `ingest.columns`; empty for the known formats."""
+
+    source: str
+    columns: Mapping[str, str]
+    template: str
+    sizes: tuple[int, ...]
+    min_interactions: int
+    rules: Mapping[str, Mapping[str, float | str]]
+    """Entries for `gate.rules` whose bounds depend on the catalogue."""
+    notes: tuple[str, ...]
+
+
+def propose(items_path: Path, interactions_path: Path | None, source: str = "table") -> Proposal:
+    """Look at the two files and say how to ingest them, with the reasons as notes.
+
+    Both files are read whole (the k-core cannot be judged from a sample); nothing is written.
+    Raises `BadInput` where no item id, user id or title is found, where the item ids of the two
+    files do not meet, and where the files are of a known format that `source` does not name.
+    """
+    if source == "table":
+        _refuse_known_formats(items_path, interactions_path)
+        columns, raw, seen = _propose_columns(items_path, interactions_path)
+    else:
+        files = SourceFiles(items_path, interactions_path)
+        settings = IngestParams.model_validate({"source": source})
+        columns, raw, seen = {}, SOURCES[source](settings, files, 0), [f"{source} files"]
+    items, num_filled = check_items(raw.items, raw.items_name)
+    num_interactions = raw.interactions.height
+    seen.append(f"{items.height:,} items and {num_interactions:,} interactions")
+    if num_filled:
+        seen.append(f"{num_filled:,} items without a title, which get one from their other text")
+    k, num_kept = _propose_min_interactions(raw, items.height, seen)
+    size = codes_a_level(num_kept)
+    seen.append(
+        f"room for {NUM_LEVELS} levels of {size} codes: {size**NUM_LEVELS:,} ids, "
+        f"about {num_kept:,} items"
+    )
+    template = _propose_template(items, seen)
+    rules = _propose_rules(items, num_kept, seen)
+    return Proposal(
+        source, columns, template, (size,) * NUM_LEVELS, k, rules, tuple(f"I see {s}" for s in seen)
+    )
+
+
+def codes_a_level(num_items: int) -> int:
+    """K for `num_items`: a power of two with K^3 far above it and few enough to be learned."""
+    return next((size for bound, size in _SIZE_BY_ITEMS if num_items < bound), 4096)
+
+
+def recognise(items_path: Path, interactions_path: Path | None) -> str:
+    """The source that the files are written for, by the fields of their first lines."""
+    if items_path.is_dir():
+        known = any((items_path / name).is_file() for name in ("u.item", "movies.csv"))
+        return "movielens" if known else "table"
+    # A mapped table may have these columns too; only the raw formats have them as JSON lines.
+    if not items_path.name.endswith((".json", ".json.gz", ".jsonl", ".jsonl.gz")):
+        return "table"
+    line = first_line(items_path)
+    if '"parent_asin"' in line and '"main_category"' in line:
+        return "amazon_2023"
+    if line.startswith("{'") and "'asin'" in line:
+        return "amazon_2014"
+    if '"asin"' in line and interactions_path is not None and interactions_path.is_file():
+        is_lines = interactions_path.name.endswith((".json", ".json.gz", ".jsonl", ".jsonl.gz"))
+        if is_lines and '"reviewerID"' in first_line(interactions_path):
+            return "amazon_2018"
+    return "table"
+
+
+def _refuse_known_formats(items_path: Path, interactions_path: Path | None) -> None:
+    kind = recognise(items_path, interactions_path)
+    if kind != "table":
+        raise BadInput(
+            f"{items_path} is of the {kind} format, which needs no column mapping; "
+            f"add --source {kind}"
+        )
+
+
+def _propose_columns(
+    items_path: Path, interactions_path: Path | None
+) -> tuple[dict[str, str], RawCatalogue, list[str]]:
+    if interactions_path is None:
+        raise BadInput("a table source wants an interactions file beside the items")
+    items, interactions = read_frame(items_path), read_frame(interactions_path)
+    match = match_columns(items, interactions, items_path, interactions_path)
+    seen = [_in_words(items_path, match.items), _in_words(interactions_path, match.interactions)]
+    seen.append(_order_in_words(match.interactions, interactions))
+    columns = match.as_mapping()
+    raw = map_tables(items, interactions, columns, items_path, interactions_path)
+    return columns, raw, seen
+
+
+def _propose_min_interactions(
+    raw: RawCatalogue, num_items: int, seen: list[str]
+) -> tuple[int, int]:
+    """k, and about how many items will be left: the largest of 5, 4, 3 that most events survive."""
+    events = raw.interactions.with_columns(pl.col(Items.ITEM_ID).cast(pl.String))
+    num_seen = events[Items.ITEM_ID].n_unique()
+    new = max(num_items - num_seen, 0)
+    if new:
+        seen.append(f"{new:,} items without any interaction: they stay, as cold items")
+    for k in range(5, MIN_EVENTS_A_USER - 1, -1):
+        core = k_core(events, k)
+        num_left = core[Items.ITEM_ID].n_unique()
+        if core.height == events.height:
+            seen.append(f"a log in which every user and item has {k} events or more")
+        elif core.height >= _SURVIVING * events.height or k == MIN_EVENTS_A_USER:
+            seen.append(
+                f"that keeping users and items with {k} events or more leaves {core.height:,} "
+                f"interactions of {num_left:,} items"
+            )
+        else:
+            continue
+        return k, num_left + new
+    raise AssertionError("the last k is always taken")
+
+
+def _propose_template(items: pl.DataFrame, seen: list[str]) -> str:
+    """Title, brand, categories, description: those that enough items have."""
+    filled = {
+        column: 1.0 - items[column].null_count() / items.height
+        for column in _TEMPLATE
+        if column in items.columns
+    }
+    used = [column for column, share in filled.items() if share >= _WORTH_READING]
+    seen.append(
+        "text in " + ", ".join(f"{column} ({filled[column]:.0%} of items)" for column in used)
+    )
+    return ". ".join(f"{{{column}}}" for column in used)
+
+
+def _propose_rules(
+    items: pl.DataFrame, num_kept: int, seen: list[str]
+) -> dict[str, dict[str, float | str]]:
+    """A row count that a broken download cannot reach, and room for texts that are the same.
+
+    Items of one text have one vector and one code: the share of repeated texts is the least
+    collision rate that any tokenizer can reach, so the allowance is counted from there.
+    """
+    used = [column for column in _TEMPLATE if column in items.columns]
+    num_texts = items.select(pl.struct(used).n_unique()).item()
+    floor = round(1.0 - num_texts / items.height, 3)
+    if floor:
+        seen.append(f"{items.height - num_texts:,} items whose text another item has word for word")
+    allowed = round(min(0.3 + floor, 0.95), 3)
+    return {
+        "num_items": {"min": int(0.9 * num_kept), "severity": "critical"},
+        "collision_rate": {"max": allowed, "severity": "critical"},
+    }
+
+
+def _in_words(path: Path, columns: Mapping[str, str]) -> str:
+    pairs = (o if o == t else f"{o} = {t}" for o, t in columns.items())
+    return f"in {path.name}: {', '.join(pairs)}"
+
+
+def _order_in_words(columns: Mapping[str, str], interactions: pl.DataFrame) -> str:
+    if Interactions.POSITION in columns:
+        return "a position, which gives the order of a user's events"
+    if Interactions.TIMESTAMP in columns:
+        unit = time_unit(interactions[columns[Interactions.TIMESTAMP]])
+        return f"times ({unit}), which give the order; ties keep the order of the file"
+    return "neither position nor time: the order of the rows is taken for the order of events"

@@ -1,0 +1,136 @@
+"""Source `table`: your own Parquet, CSV or JSONL files, with a mapping of column names.
+
+`ingest.columns` maps our column to yours: `{item_id: asin, title: name}`. A key holds for both
+files; where they differ, say which: `{items.item_id: id, interactions.item_id: product}`.
+A column that already has our name needs no entry. Other columns of the items are kept and may
+be named in the text template; other columns of the interactions are not read further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from sidmint.contracts import Interactions, Items, require_columns
+from sidmint.errors import BadInput
+from sidmint.params import IngestParams
+from sidmint.progress import Track, silent
+from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
+from sidmint.sources.frames import read_frame
+from sidmint.sources.instants import as_instants
+
+EVENT_COLUMNS = (
+    Interactions.USER_ID,
+    Interactions.ITEM_ID,
+    Interactions.POSITION,
+    Interactions.TIMESTAMP,
+)
+_TABLES = ("items", "interactions")
+
+
+@SOURCES.register("table")
+def read_table(
+    params: IngestParams, files: SourceFiles, seed: int, track: Track = silent
+) -> RawCatalogue:
+    """The user's two files under our column names; nothing is dropped."""
+    items_path, interactions_path = files.both("table")
+    return map_tables(
+        read_frame(items_path),
+        read_frame(interactions_path),
+        params.columns,
+        items_path,
+        interactions_path,
+    )
+
+
+def map_tables(
+    items: pl.DataFrame,
+    interactions: pl.DataFrame,
+    columns: Mapping[str, str],
+    items_path: Path,
+    interactions_path: Path,
+) -> RawCatalogue:
+    """Two tables as read, under our names and types; `BadInput` names a column that is missing."""
+    items_name, interactions_name = items_path.name, interactions_path.name
+    for_items, for_interactions = _mapping_by_table(columns)
+    items = _renamed(items, for_items, items_name)
+    interactions = _renamed(interactions, for_interactions, interactions_name)
+    require_columns(items, (Items.ITEM_ID, Items.TITLE), items_name)
+    require_columns(interactions, (Interactions.USER_ID, Interactions.ITEM_ID), interactions_name)
+    events = interactions.select(c for c in EVENT_COLUMNS if c in interactions.columns)
+    if Interactions.TIMESTAMP in events.columns:
+        events = events.with_columns(as_instants(events[Interactions.TIMESTAMP], interactions_name))
+    if Interactions.POSITION in events.columns:
+        events = events.with_columns(_whole(events[Interactions.POSITION], interactions_name))
+    return RawCatalogue(plain_items(items), events, items_name, interactions_name)
+
+
+def plain_items(items: pl.DataFrame) -> pl.DataFrame:
+    """Lists of text as one text (`categories` as a path), `price` as a number."""
+    for name, dtype in items.schema.items():
+        if isinstance(dtype, pl.Categorical | pl.Enum):
+            items = items.with_columns(pl.col(name).cast(pl.String))
+        if not isinstance(dtype, pl.List):
+            continue
+        if isinstance(dtype.inner, pl.List):  # several paths: the first
+            items = items.with_columns(pl.col(name).list.first())
+        inner = dtype.inner.inner if isinstance(dtype.inner, pl.List) else dtype.inner
+        if not inner.is_nested():
+            joint = {Items.CATEGORIES: " > ", "description": " "}.get(name, ", ")
+            words = pl.col(name).cast(pl.List(pl.String))
+            items = items.with_columns(words.list.join(joint, ignore_nulls=True))
+    if "price" in items.columns and items.schema["price"] == pl.String:
+        digits = pl.col("price").str.replace_all(r"[\s$€£,]", "")
+        items = items.with_columns(digits.cast(pl.Float64, strict=False))
+    return items
+
+
+def _mapping_by_table(
+    columns: Mapping[str, str],
+) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
+    """Our column -> (its column in the file, the key of params.yaml that said so), a table."""
+    by_table: dict[str, dict[str, tuple[str, str]]] = {table: {} for table in _TABLES}
+    for key, theirs in sorted(columns.items(), key=lambda entry: "." in entry[0]):
+        table, dot, ours = key.rpartition(".")
+        if dot and table not in _TABLES:
+            raise BadInput(
+                f"ingest.columns.{key}: the part before the dot is items or interactions, "
+                f"not {table!r}"
+            )
+        for name in (table,) if dot else _tables_with(ours):
+            by_table[name][ours] = (theirs, f"ingest.columns.{key}")
+    return by_table["items"], by_table["interactions"]
+
+
+def _tables_with(column: str) -> tuple[str, ...]:
+    if column == Items.ITEM_ID:
+        return _TABLES
+    return ("interactions",) if column in EVENT_COLUMNS else ("items",)
+
+
+def _renamed(
+    frame: pl.DataFrame, mapping: Mapping[str, tuple[str, str]], name: str
+) -> pl.DataFrame:
+    for ours, (theirs, key) in mapping.items():
+        if theirs not in frame.columns:
+            raise BadInput(
+                f"{name} lacks the column {theirs!r} that {key} asks for as {ours}; "
+                f"it has {', '.join(frame.columns)}"
+            )
+    taken = {theirs for theirs, _ in mapping.values()}
+    # A column of theirs under our name gives way to the one that the mapping puts there.
+    kept = [c for c in frame.columns if c not in mapping and c not in taken]
+    return frame.select(
+        *(pl.col(theirs).alias(ours) for ours, (theirs, _) in mapping.items()), *kept
+    )
+
+
+def _whole(positions: pl.Series, name: str) -> pl.Series:
+    whole = positions.cast(pl.Float64, strict=False)
+    bad = (whole.is_null() & positions.is_not_null()) | ((whole % 1).fill_null(0) != 0)
+    if bad.any():
+        row = int(bad.arg_true()[0])
+        raise BadInput(f"{name}: row {row + 1} has position {positions[row]!r}, no whole number")
+    return whole.cast(pl.Int64)

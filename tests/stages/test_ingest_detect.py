@@ -1,0 +1,159 @@
+"""`sidmint init` understands people's own files, or says what it misses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sidmint.catalogue import build_catalogue
+from sidmint.errors import BadInput
+from sidmint.params import IngestParams
+from sidmint.sources import SOURCES, SourceFiles
+from sidmint.sources.detect import Proposal, codes_a_level, propose
+
+NUM_ITEMS, NUM_USERS = 40, 60
+
+
+def _events(user: str, item: str, **more: list[object]) -> pl.DataFrame:
+    """Every user meets ten items, every item fifteen users: a 5-core."""
+    rows = [(u, (7 * u + 3 * n) % NUM_ITEMS) for u in range(NUM_USERS) for n in range(10)]
+    frame = pl.DataFrame({user: [u for u, _ in rows], item: [f"x{i}" for _, i in rows]})
+    return frame.with_columns(pl.Series(name, values * 10) for name, values in more.items())
+
+
+def _items(item: str, title: str, **more: object) -> pl.DataFrame:
+    ids = [f"x{n}" for n in range(NUM_ITEMS)]
+    frame = pl.DataFrame({item: ids, title: [f"thing {n}" for n in range(NUM_ITEMS)]})
+    return frame.with_columns(pl.lit(value).alias(name) for name, value in more.items())
+
+
+def _propose(folder: Path, items: pl.DataFrame, events: pl.DataFrame) -> Proposal:
+    items.write_parquet(folder / "i.parquet")
+    events.write_csv(folder / "e.csv")
+    return propose(folder / "i.parquet", folder / "e.csv")
+
+
+@pytest.mark.parametrize(
+    ("item", "title", "user", "time"),
+    [
+        ("asin", "name", "uid", "ts"),
+        ("product_id", "product_name", "customer_id", "time"),
+        ("SKU", "Product Title", "CustomerID", "Date"),
+        ("article_id", "prod_name", "customer_id", "t_dat"),
+        ("movieId", "title", "userId", "timestamp"),
+    ],
+)
+def test_usual_names_are_understood(
+    item: str, title: str, user: str, time: str, tmp_path: Path
+) -> None:
+    times = [f"2024-01-{1 + n % 28:02}" for n in range(NUM_USERS)]
+    proposal = _propose(
+        tmp_path, _items(item, title, brand="b"), _events(user, item, **{time: times})
+    )
+    wanted = {"item_id": item, "title": title, "user_id": user, "timestamp": time}
+    assert proposal.columns == {o: t for o, t in wanted.items() if o != t}
+    assert proposal.template == "{title}. {brand}"
+    assert proposal.min_interactions == 5
+    assert any("times (ISO text)" in note for note in proposal.notes)
+
+
+def test_a_proposal_can_be_ingested_as_it_stands(tmp_path: Path) -> None:
+    events = _events("user", "product", time=[1_700_000_000_000 + n for n in range(NUM_USERS)])
+    proposal = _propose(tmp_path, _items("id", "label"), events)
+    assert proposal.columns["items.item_id"] == "id"
+    assert proposal.columns["interactions.item_id"] == "product"
+    params = IngestParams.model_validate({"source": "table", "columns": proposal.columns})
+    raw = SOURCES["table"](params, SourceFiles(tmp_path / "i.parquet", tmp_path / "e.csv"), 1)
+    built = build_catalogue(
+        raw.items,
+        raw.interactions,
+        min_interactions=proposal.min_interactions,
+        cold_share=0.05,
+        seed=1,
+    )
+    assert built.items.height == NUM_ITEMS
+    assert built.interactions["timestamp"][0] == 1_700_000_000
+
+
+def test_of_two_id_columns_the_one_that_meets_is_taken(tmp_path: Path) -> None:
+    items = _items("sku", "name").with_columns(
+        product_id=pl.Series([f"p{n}" for n in range(NUM_ITEMS)])
+    )
+    assert _propose(tmp_path, items, _events("uid", "sku")).columns["item_id"] == "sku"
+
+
+def test_what_is_missing_is_named_with_what_is_there(tmp_path: Path) -> None:
+    events = _events("uid", "sku")
+    with pytest.raises(BadInput, match=r"i.parquet has no column that looks like item_id.*it has"):
+        _propose(tmp_path, _items("q", "name"), events)
+    with pytest.raises(BadInput, match=r"i.parquet has no column that looks like title.*sku, q"):
+        _propose(tmp_path, _items("sku", "q"), events)
+    with pytest.raises(BadInput, match=r"e.csv has no column that looks like user_id.*z, sku"):
+        _propose(tmp_path, _items("sku", "name"), _events("z", "sku"))
+    with pytest.raises(BadInput, match=r"do not meet: at best 0%"):
+        _propose(tmp_path, _items("sku", "name").with_columns(sku=pl.lit("else")), events)
+
+
+def test_a_thin_log_gets_a_lower_core(tmp_path: Path) -> None:
+    # Ten items a user become three: no 5-core and no 4-core, but a 3-core.
+    events = _events("uid", "sku").filter(pl.int_range(pl.len()).over("uid") < 3)
+    proposal = _propose(tmp_path, _items("sku", "name"), events)
+    assert proposal.min_interactions == 3
+
+
+def test_repeated_texts_raise_the_allowed_collision_rate(tmp_path: Path) -> None:
+    items = _items("sku", "name").with_columns(
+        name=pl.Series(["same"] * 10 + [f"thing {n}" for n in range(30)])
+    )
+    proposal = _propose(tmp_path, items, _events("uid", "sku"))
+    assert proposal.rules["collision_rate"]["max"] == 0.3 + 9 / 40
+    assert proposal.rules["num_items"]["min"] == 36
+
+
+def test_sizes_leave_far_more_ids_than_items() -> None:
+    assert [codes_a_level(n) for n in (4_999, 49_999, 1_999_999, 2_000_000)] == [
+        64,
+        256,
+        1024,
+        4096,
+    ]
+    for num_items in (100, 255, 256, 4_999, 5_000, 49_999, 50_000, 1_999_999):
+        assert codes_a_level(num_items) ** 3 > 15 * num_items
+        assert codes_a_level(num_items) < num_items
+
+
+def test_amazon_files_are_sent_to_their_own_source(tmp_path: Path) -> None:
+    review = {"reviewerID": "A1", "asin": "B01", "unixReviewTime": 1}
+    reviews = tmp_path / "reviews_X_5.json.gz"
+    reviews.write_bytes(gzip.compress((json.dumps(review) + "\n").encode()))
+    for source, line in (
+        ("amazon_2014", "{'asin': 'B01', 'title': 'x'}"),
+        ("amazon_2018", json.dumps({"asin": "B01", "title": "x"})),
+        ("amazon_2023", json.dumps({"parent_asin": "B01", "main_category": "x"})),
+    ):
+        meta = tmp_path / f"meta_{source}.json.gz"
+        meta.write_bytes(gzip.compress((line + "\n").encode()))
+        with pytest.raises(BadInput, match=f"add --source {source}"):
+            propose(meta, reviews)
+
+
+def test_a_known_format_gets_sizes_and_template_too(tmp_path: Path) -> None:
+    movies = "".join(f"{n},Film {n},Drama\n" for n in range(NUM_ITEMS))
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n" + movies)
+    ratings = _events("userId", "movieId").with_columns(pl.col("movieId").str.slice(1))
+    ratings.with_columns(rating=pl.lit(5), timestamp=pl.lit(9)).write_csv(tmp_path / "ratings.csv")
+    proposal = propose(tmp_path, None, "movielens")
+    assert (proposal.source, proposal.columns) == ("movielens", {})
+    assert proposal.template == "{title}. {categories}"
+
+
+def test_office_is_understood_as_it_stands(office: Path) -> None:
+    proposal = propose(office / "items.parquet", office / "interactions.parquet")
+    assert proposal.columns == {}
+    assert proposal.sizes == (64, 64, 64)
+    assert proposal.min_interactions == 5
+    assert proposal.template == "{title}. {brand}. {categories}. {description}"
