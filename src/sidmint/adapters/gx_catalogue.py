@@ -1,0 +1,207 @@
+"""What must be true of a catalogue before anything is built on it, asked of Great Expectations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sidmint.adapters.gx_gate import judge
+from sidmint.adapters.gx_suites import Answer, Claim, ask
+from sidmint.contracts import Interactions, Items
+from sidmint.gate.rules import Rule
+
+SPLITS = ("train", "validation", "test", "cold")
+
+MAX_SORTED_SHARE = 0.5
+"""Five events fall in the order of their item ids by chance in one user of 120."""
+
+_MIN_EVENTS = 5
+_SORTED = "item_sorted_user_share"
+_USER, _POSITION = Interactions.USER_ID, Interactions.POSITION
+
+
+@dataclass(frozen=True)
+class _RowCheck:
+    """A claim on every row of a table, and the words for it."""
+
+    claim: Claim
+    holds: str
+    fails: str
+    """Said of the rows against it: "3 of 100 rows of items ..."."""
+
+
+def check_catalogue(
+    items: pl.DataFrame,
+    interactions: pl.DataFrame,
+    *,
+    expected_items: int | None = None,
+    expected_interactions: int | None = None,
+    docs: Path | None = None,
+) -> list[dict[str, Any]]:
+    """One row a check: its `name`, `severity`, whether it `passed`, and the `reason`.
+
+    Every check is critical: ids, titles and positions present, keys unique, splits known,
+    events on known items only, counts as expected, sequences in order of time rather than
+    of item id. Only the columns that are asked about leave Polars.
+    """
+    rows = _check_rows("items", items, _item_checks(), docs)
+    rows += _check_rows("interactions", interactions, _interaction_checks(), docs)
+    facts = _facts(items, interactions)
+    rules = _fact_rules(expected_items, expected_interactions, _SORTED in facts)
+    for result in judge(rules, facts, docs, "catalogue_facts"):
+        rows.append(_row(result.name, result.passed, result.reason))
+    if _SORTED not in facts:
+        rows.append(_row(_SORTED, True, f"no user has {_MIN_EVENTS} events to look at"))
+    return rows
+
+
+def _item_checks() -> list[_RowCheck]:
+    return [
+        _present(Items.ITEM_ID),
+        _unique(Items.ITEM_ID),
+        _present(Items.TITLE),
+        _RowCheck(
+            Claim(
+                "title_not_empty",
+                "ExpectColumnValuesToMatchRegex",
+                {"column": Items.TITLE, "regex": r"\S"},
+            ),
+            "every title has text",
+            "have a title without text",
+        ),
+    ]
+
+
+def _interaction_checks() -> list[_RowCheck]:
+    columns = (_USER, Interactions.ITEM_ID, _POSITION, Interactions.SPLIT)
+    return [
+        *(_present(column) for column in columns),
+        _RowCheck(
+            Claim(
+                "user_position_unique",
+                "ExpectCompoundColumnsToBeUnique",
+                {"column_list": [_USER, _POSITION]},
+            ),
+            "no two events of a user share a position",
+            "share user_id and position with another row",
+        ),
+        _RowCheck(
+            Claim(
+                "split_known",
+                "ExpectColumnValuesToBeInSet",
+                {"column": Interactions.SPLIT, "value_set": list(SPLITS)},
+            ),
+            f"every split is one of {', '.join(SPLITS)}",
+            f"have a split that is none of {', '.join(SPLITS)}",
+        ),
+    ]
+
+
+def _present(column: str) -> _RowCheck:
+    claim = Claim(f"{column}_present", "ExpectColumnValuesToNotBeNull", {"column": column})
+    return _RowCheck(claim, f"every row has {column}", f"lack {column}")
+
+
+def _unique(column: str) -> _RowCheck:
+    claim = Claim(f"{column}_unique", "ExpectColumnValuesToBeUnique", {"column": column})
+    return _RowCheck(claim, f"no two rows share {column}", f"share {column} with another row")
+
+
+def _check_rows(
+    table: str, frame: pl.DataFrame, checks: Sequence[_RowCheck], docs: Path | None
+) -> list[dict[str, Any]]:
+    wanted = dict.fromkeys(column for check in checks for column in _columns(check.claim))
+    handed_over = frame.select([column for column in wanted if column in frame.columns])
+    claims = [check.claim for check in checks]
+    answers = ask(f"catalogue_{table}", handed_over.to_pandas(), claims, docs)
+    rows = []
+    for check in checks:
+        answer = answers[check.claim.name]
+        missing = [column for column in _columns(check.claim) if column not in frame.columns]
+        text = check.holds if answer.holds else _against(check, answer, table, frame.height)
+        if missing:
+            text = f"{table} has no column {' and no column '.join(missing)}"
+        rows.append(_row(f"{table}_{check.claim.name}", answer.holds, text))
+    return rows
+
+
+def _columns(claim: Claim) -> list[str]:
+    listed: list[str] | None = claim.arguments.get("column_list")
+    return listed or [claim.arguments["column"]]
+
+
+def _against(check: _RowCheck, answer: Answer, table: str, num_rows: int) -> str:
+    if answer.num_unexpected is None:
+        return f"Great Expectations could not check {', '.join(_columns(check.claim))} of {table}"
+    text = f"{answer.num_unexpected} of {num_rows} rows of {table} {check.fails}"
+    # A missing value is no example of itself: None, or NaN, which differs from itself.
+    examples = [value for value in answer.examples if value is not None and value == value]
+    return f"{text}, for example {examples[0]!r}" if examples else text
+
+
+def _facts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, float | None]:
+    """Numbers about both tables together; one that their columns do not allow is left out."""
+    facts: dict[str, float | None] = {
+        "num_items": items.height,
+        "num_interactions": interactions.height,
+    }
+    item = Interactions.ITEM_ID
+    if Items.ITEM_ID in items.columns and item in interactions.columns:
+        known = items.select(pl.col(Items.ITEM_ID).alias(item))
+        facts["num_orphan_interactions"] = (
+            interactions.select(item).join(known, on=item, how="anti").height
+        )
+    if {_USER, item, _POSITION} <= set(interactions.columns):
+        share = sorted_user_share(interactions)
+        if share is not None:
+            facts[_SORTED] = share
+    return facts
+
+
+def sorted_user_share(interactions: pl.DataFrame) -> float | None:
+    """Share of users whose events ascend by item id: near 0 unless the file is broken.
+
+    Of users with at least five events on at least two items; None where there is no such
+    user. Ids that are all whole numbers are also compared as numbers, the larger share
+    counts.
+    """
+    item = pl.col(Interactions.ITEM_ID)
+    frame = interactions.select(_USER, _POSITION, item).drop_nulls().sort(_USER, _POSITION)
+    number = item.cast(pl.Int64, strict=False)
+    orders = {"as_text": item.cast(pl.String)}
+    if frame.height and frame.select(number.is_not_null().all()).item():
+        orders["as_number"] = number
+    ascends = [
+        (order >= order.shift(1)).all().alias(name) for name, order in orders.items()
+    ]  # the first event has none before it: null, which all() leaves out
+    users = frame.group_by(_USER).agg(*ascends, num=pl.len(), distinct=item.n_unique())
+    users = users.filter((pl.col("num") >= _MIN_EVENTS) & (pl.col("distinct") > 1))
+    if users.is_empty():
+        return None
+    return float(max(users[name].mean() for name in orders))  # type: ignore[type-var, arg-type]
+
+
+def _fact_rules(
+    expected_items: int | None, expected_interactions: int | None, has_sequences: bool
+) -> list[Rule]:
+    rules = [
+        _count("num_items", expected_items),
+        _count("num_interactions", expected_interactions),
+        Rule("num_orphan_interactions", "num_orphan_interactions", "critical", high=0),
+    ]
+    if has_sequences:
+        rules.append(Rule(_SORTED, _SORTED, "critical", high=MAX_SORTED_SHARE))
+    return rules
+
+
+def _count(name: str, expected: int | None) -> Rule:
+    """Exactly as many as expected, or at least one."""
+    return Rule(name, name, "critical", low=1 if expected is None else expected, high=expected)
+
+
+def _row(name: str, passed: bool, reason: str) -> dict[str, Any]:
+    return {"name": name, "severity": "critical", "passed": passed, "reason": reason}

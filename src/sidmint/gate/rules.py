@@ -1,0 +1,157 @@
+"""Thresholds -> rules: each bounds one number that was measured, or how far it fell behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from sidmint.contracts import describe_metric
+from sidmint.errors import BadInput
+from sidmint.gate.thresholds import LEVEL, AllowanceParams, GateParams, Severity, metric_at
+
+P = TypeVar("P")
+
+Measurements = Mapping[str, float | None]
+"""Metric -> value; None and a name that is not there both mean: not measured."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The published version that a candidate is compared with."""
+
+    version: str
+    metrics: Measurements
+
+    @staticmethod
+    def parse(snapshot: Any, where: str) -> Champion | None:
+        """The champion in a parsed champion.json, None where nothing is published yet.
+
+        Keys other than `version` and `metrics` are left alone. A metric that is no number
+        is `BadInput`; one that is null or NaN is kept, and fails the rule that needs it.
+        """
+        try:
+            version, metrics = snapshot["version"], snapshot["metrics"]
+            if version is None:
+                return None
+            numbers = {str(name): _number(value) for name, value in metrics.items()}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BadInput(
+                f'{where} is no champion snapshot ({{"version": ..., "metrics": {{...}}}}): '
+                f"{error!r}; `sidmint publish` and `sidmint rollback` write it anew"
+            ) from error
+        return Champion(str(version), numbers)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The champion's side of a relative rule."""
+
+    version: str
+    value: float | None
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`low <= quantity <= high`, both ends allowed; a bound that is None is not asked for.
+
+    The quantity is the metric itself or, beside a champion, by how much the metric is worse
+    than the champion's: negative where it is better.
+    """
+
+    name: str
+    metric: str
+    severity: Severity
+    low: float | None = None
+    high: float | None = None
+    champion: Comparison | None = None
+
+    @property
+    def column(self) -> str:
+        """Name of the quantity: the metric's own, or `worsening_of_` the metric."""
+        return self.metric if self.champion is None else f"worsening_of_{self.metric}"
+
+    def quantity(self, measurements: Measurements) -> float | None:
+        """What the bounds apply to; None where a number that it needs was not measured.
+
+        Differences are rounded to nine decimals, so that .91 -> .86 is a fall by .05 and
+        not by .05000000000000004.
+        """
+        value = measurements.get(self.metric)
+        if self.champion is None or value is None:
+            return value
+        if self.champion.value is None:
+            return None
+        worse = value - self.champion.value
+        return round(-worse if self.champion.better == "higher" else worse, 9)
+
+    def holds(self, measurements: Measurements) -> bool:
+        """Whether the quantity is there, finite and within the bounds. The definition of a pass."""
+        quantity = self.quantity(measurements)
+        if quantity is None or not math.isfinite(quantity):
+            return False
+        above = self.low is None or quantity >= self.low
+        return above and (self.high is None or quantity <= self.high)
+
+
+def rules_for(
+    thresholds: GateParams, num_levels: int, champion: Champion | None
+) -> tuple[Rule, ...]:
+    """Every rule that a table of `num_levels` code levels must keep, sorted by name.
+
+    Rules relative to the champion are called `champion.METRIC` and are made only where
+    there is one; `unapplied` names the others.
+    """
+    if num_levels < 1:
+        raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
+    rules = [
+        Rule(metric, metric, params.severity, low=params.min, high=params.max)
+        for metric, params in _by_metric(thresholds.rules, num_levels).items()
+    ]
+    if champion is not None:
+        rules += [
+            _relative(metric, params, champion)
+            for metric, params in _by_metric(thresholds.champion, num_levels).items()
+        ]
+    return tuple(sorted(rules, key=lambda rule: rule.name))
+
+
+def unapplied(thresholds: GateParams, champion: Champion | None) -> tuple[str, ...]:
+    """The relative rules that wait for a first champion, each with that reason; else none."""
+    if champion is not None:
+        return ()
+    return tuple(f"champion.{name}: no champion yet" for name in sorted(thresholds.champion))
+
+
+def _relative(metric: str, params: AllowanceParams, champion: Champion) -> Rule:
+    better = describe_metric(metric).better
+    if better is None:
+        raise BadInput(f"gate.champion.{metric}: neither more nor less of it is better")
+    return Rule(
+        name=f"champion.{metric}",
+        metric=metric,
+        severity=params.severity,
+        high=params.may_worsen_by,
+        champion=Comparison(champion.version, champion.metrics.get(metric), better),
+    )
+
+
+def _by_metric(params: Mapping[str, P], num_levels: int) -> dict[str, P]:
+    """Keys written out by level; a key that names its level wins over a `_level` one."""
+    written_out = {
+        metric_at(name, level): bound
+        for name, bound in params.items()
+        if name.endswith(LEVEL)
+        for level in range(1, num_levels + 1)
+    }
+    return written_out | {n: bound for n, bound in params.items() if not n.endswith(LEVEL)}
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return value

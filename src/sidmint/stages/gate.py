@@ -1,0 +1,91 @@
+"""Judge a tokenizer's table by the thresholds in params.yaml and against the champion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import SemanticIds
+from sidmint.errors import BadInput
+from sidmint.gate.rules import Champion, Measurements, Rule, rules_for, unapplied
+from sidmint.gate.verdict import RuleResult, Verdict, complete, json_numbers
+from sidmint.params import Params
+from sidmint.progress import Track, silent
+from sidmint.publishing.files import digest
+from sidmint.types import Outcome
+
+RESULT_VERSION = 1
+
+MEASURED_BY = ("assign", "diagnose", "evaluate", "segments")
+
+
+class Judge(Protocol):
+    """Decides each rule, e.g. `sidmint.adapters.gx_gate.judge`; `docs` takes its display."""
+
+    def __call__(
+        self, rules: Sequence[Rule], measurements: Measurements, docs: Path | None, suite: str
+    ) -> list[RuleResult]:
+        """One result a rule."""
+        ...
+
+
+def gate(
+    params: Params, artifacts: Artifacts, tokenizer: str, judge: Judge, track: Track = silent
+) -> Outcome:
+    """Write measurements.json and verdict.json. A refusal is a result, not an error.
+
+    Publishing refuses on it; a stage that failed would leave no trace of the refused table.
+    """
+    measurements = _measurements(artifacts, tokenizer, track)
+    champion = _champion(artifacts.layout.champion)
+    rules = rules_for(params.gate, _num_levels(artifacts, tokenizer), champion)
+    results = judge(rules, measurements, artifacts.layout.data_docs, f"gate_{tokenizer}")
+    verdict = Verdict(
+        tokenizer=tokenizer,
+        champion=champion.version if champion else None,
+        thresholds_sha256=params.gate.digest(),
+        table_sha256=digest(artifacts.folder("assign", tokenizer) / "sids.parquet"),
+        rules=complete(rules, measurements, results),
+        not_applied=unapplied(params.gate, champion),
+    )
+    with artifacts.writing("gate", tokenizer) as out:
+        out.json("measurements", json_numbers(measurements))
+        out.json("verdict", verdict.to_dict())
+    return Outcome(headline=verdict.headline)
+
+
+def _measurements(artifacts: Artifacts, tokenizer: str, track: Track) -> dict[str, float | None]:
+    """The metrics of every stage that measures. One name for two values is an error."""
+    found: dict[str, float | None] = {}
+    origin: dict[str, str] = {}
+    for stage in track(MEASURED_BY, "measurements"):
+        for name, value in artifacts.metrics(stage, tokenizer).items():
+            if name in found and found[name] != value:
+                raise BadInput(
+                    f"{name} of {tokenizer} is {found[name]} by {origin[name]} and {value} by "
+                    f"{stage}; `sidmint run` brings every stage up to date"
+                )
+            found[name] = value
+            origin[name] = stage
+    return found
+
+
+def _champion(path: Path) -> Champion | None:
+    try:
+        snapshot: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} is not there; `sidmint run` writes it from the registry") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not valid JSON: {error}") from error
+    return Champion.parse(snapshot, str(path))
+
+
+def _num_levels(artifacts: Artifacts, tokenizer: str) -> int:
+    columns = artifacts.table("assign", "sids", tokenizer).columns
+    level = 0
+    while SemanticIds.code(level + 1) in columns:
+        level += 1
+    return level
