@@ -1,0 +1,137 @@
+"""`sidmint run`, `status`, `demo` and `reconcile`: the whole graph at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from sidmint.cli.output import console, emit
+from sidmint.cli.workspace import Workspace, open_workspace
+from sidmint.errors import BadInput, Refused
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def run(
+    jobs: Annotated[int | None, typer.Option(help="Stages at a time; default: the cores.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring every stage up to date, record the build in MLflow, and say what the gate says.
+
+    Stages that are up to date are not run again. The exit code is 1 where a stage failed,
+    and 0 where all ran, whatever the gate says: a refused table is a result.
+    """
+    here = open_workspace()
+    _check_everything(here)
+    _run_graph(here, jobs, quiet=as_json)
+    _show_verdicts(here, as_json)
+
+
+def status(as_json: Json = False) -> None:
+    """Which stages are out of date, and why."""
+    from sidmint.adapters.dvc_repo import stale_reasons
+
+    stale = stale_reasons(open_workspace().layout.root)
+
+    def render() -> None:
+        if not stale:
+            console.print("everything is up to date")
+        for name, reasons in stale.items():
+            console.print(f"[bold]{name}[/]: {'; '.join(reasons)}", soft_wrap=True)
+
+    emit(stale, as_json, render)
+
+
+def demo() -> None:
+    """The main job on the built-in catalogue: build, publish, and say where everything is."""
+    from sidmint.cli.versions import publish
+
+    here = open_workspace()
+    if here.params.ingest.source != "synthetic":
+        raise BadInput(
+            "params.yaml names your own data; `sidmint run` and `sidmint publish` work on it, "
+            "`sidmint init --demo` goes back to the built-in catalogue"
+        )
+    _check_everything(here)
+    console.rule("build")
+    _run_graph(here, None, quiet=False)
+    _show_verdicts(here, as_json=False)
+    console.rule("publish")
+    publish(by="make demo")
+    console.rule("run again: only the gate looks anew, at the champion it just got")
+    _run_graph(here, None, quiet=False)
+    console.rule("where to look")
+    show_places(here)
+
+
+def reconcile() -> None:
+    """Make MLflow's model versions and aliases agree with the registry folder."""
+    from sidmint.adapters.mlflow_runs import reconcile as repair
+    from sidmint.publishing.store import VersionStore
+
+    here = open_workspace()
+    store = VersionStore(here.layout.inside(here.params.registry.path))
+    for line in repair(here.layout, here.params.registry.model_name, store):
+        console.print(line)
+
+
+def show_places(here: Workspace) -> None:
+    """Where the report, the Data Docs, the published table and the run history are."""
+    root = here.layout.root
+    registry = here.params.registry.path
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    docs = next(here.layout.data_docs.rglob("index.html"), here.layout.data_docs)
+    table.add_row("report", str(here.layout.stage("report") / "report.html"))
+    table.add_row("Data Docs", str(docs))
+    table.add_row("published table", f"{root / registry / 'versions'}  (sidmint versions)")
+    table.add_row("metric history", "sidmint history collision_rate")
+    table.add_row(
+        "run history", f"mlflow ui --backend-store-uri sqlite:///{here.layout.mlflow_database}"
+    )
+    console.print(table, soft_wrap=True)
+
+
+def _check_everything(here: Workspace) -> None:
+    """Find a wrong setting before the first stage runs, not after the third."""
+    from sidmint.publishing.release import sync_champion
+    from sidmint.publishing.store import VersionStore
+    from sidmint.stages.train import check_settings
+
+    check_settings(here.params)
+    sync_champion(here.layout, VersionStore(here.layout.inside(here.params.registry.path)))
+
+
+def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
+    command = [sys.executable, "-m", "flows.build", "--workspace", str(here.layout.root)]
+    command += ["--jobs", str(jobs)] if jobs else []
+    stdout = sys.stderr if quiet else None
+    environment = {**os.environ, "PYTHONPATH": str(here.layout.root)}
+    ended = subprocess.run(command, cwd=here.layout.root, env=environment, stdout=stdout)
+    if ended.returncode:
+        raise Refused("the build did not end well: see the stage named above")
+
+
+def _show_verdicts(here: Workspace, as_json: bool) -> None:
+    verdicts = {
+        name: here.artifacts.json("gate", "verdict", name) for name in here.params.train.tokenizers
+    }
+
+    def render() -> None:
+        for name, verdict in verdicts.items():
+            word = "[bold green]passed[/]" if verdict["passed"] else "[bold red]refused[/]"
+            console.print(f"gate {word} [bold]{name}[/]")
+            for reason in (*verdict["blocked_by"], *verdict["warnings"]):
+                console.print(f"  - {reason}", markup=False, soft_wrap=True)
+
+    emit(verdicts, as_json, render)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands that work on the whole graph."""
+    for command in (run, status, demo, reconcile):
+        app.command()(command)

@@ -1,0 +1,27 @@
+"""What people and scripts see: one console, one JSON form, one form of error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def emit(value: Any, as_json: bool, render: Callable[[], None]) -> None:
+    """Print `value` as JSON on stdout where a script asked for it, else call `render`."""
+    if as_json:
+        from sidmint.artifacts import dump_json
+
+        print(dump_json(value), end="")
+    else:
+        render()
+
+
+def complain(message: str) -> None:
+    """Print an error to stderr, as text: nothing in it is read as markup."""
+    errors.print("error", style="bold red", end=": ")
+    errors.print(message, markup=False, soft_wrap=True)

@@ -1,0 +1,61 @@
+"""`sidmint init`: from the user's own files to a workspace that can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidmint.cli.output import console
+from sidmint.cli.workspace import open_workspace
+from sidmint.errors import BadInput
+
+
+def init(
+    items: Annotated[Path | None, typer.Option(help="Your items: file or Parquet folder.")] = None,
+    interactions: Annotated[
+        Path | None, typer.Option(help="Your interaction log: file or Parquet folder.")
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Vectors you already have: .npy in the order of the items, or Parquet."),
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="table, amazon_2014, amazon_2018, amazon_2023 or movielens.")
+    ] = "table",
+    name: Annotated[
+        str | None, typer.Option(help="Of the catalogue; default: the folder's.")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Back to the built-in catalogue.")] = False,
+) -> None:
+    """Look at your files, propose params.yaml for them, and put them under DVC.
+
+    Copies the files to data/raw, writes params.yaml (column mapping, text template, sizes, gate)
+    and runs `dvc add`. Nothing is changed where the files cannot be understood.
+    """
+    from sidmint.adapters.dvc_repo import add
+    from sidmint.sources.bring_in import Sources, back_to_demo, bring_in
+
+    layout = open_workspace().layout
+    if demo:
+        if items or interactions or vectors:
+            raise BadInput("--demo takes no files; leave it out to use your own")
+        back_to_demo(layout)
+        console.print("params.yaml is the built-in catalogue again; next: [bold]sidmint run[/]")
+        return
+    if items is None or (interactions is None and source != "movielens"):
+        raise BadInput(
+            "init wants --items FILE and --interactions FILE (for movielens: --items FOLDER), "
+            "or --demo for the built-in catalogue"
+        )
+    brought = bring_in(layout, Sources(source, items, interactions, vectors, name))
+    for note in brought.notes:
+        console.print(f"  - {note}", markup=False, soft_wrap=True)
+    add(layout.root, brought.tracked)
+    console.print("wrote [bold]params.yaml[/]; next: [bold]sidmint run[/]")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `init`."""
+    app.command()(init)

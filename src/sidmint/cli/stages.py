@@ -1,0 +1,134 @@
+"""One command a stage: what dvc.yaml calls. People rarely need them; `sidmint run` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sidmint.cli.output import console, emit
+from sidmint.cli.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from sidmint.types import Outcome
+
+_PANEL = "Stages (what dvc.yaml runs)"
+Tokenizer = Annotated[str, typer.Option(help="One of train.tokenizers in params.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")]
+
+
+def ingest(as_json: Json = False) -> None:
+    """Read the source, filter, split and check it."""
+    from sidmint.adapters.gx_catalogue import check_catalogue
+    from sidmint.progress import on_terminal
+    from sidmint.stages.ingest import ingest as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, check_catalogue, on_terminal), as_json)
+
+
+def embed(as_json: Json = False) -> None:
+    """Turn item text into vectors."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.embed import embed as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, on_terminal), as_json)
+
+
+def pairs(as_json: Json = False) -> None:
+    """Find items seen together (Swing), in training interactions only."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.pairs import pairs as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, on_terminal), as_json)
+
+
+def train(tokenizer: Tokenizer, as_json: Json = False) -> None:
+    """Fit a tokenizer."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.train import train as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+
+
+def assign(tokenizer: Tokenizer, as_json: Json = False) -> None:
+    """Give every item its codes and its Semantic ID."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.assign import assign as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+
+
+def diagnose(tokenizer: Tokenizer, as_json: Json = False) -> None:
+    """Measure utilization, collisions, overlap, geometry and reconstruction."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.diagnose import diagnose as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+
+
+def evaluate(tokenizer: Tokenizer, as_json: Json = False) -> None:
+    """Measure item-to-item retrieval on held-out events."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.evaluate import evaluate as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+
+
+def segments(tokenizer: Tokenizer, as_json: Json = False) -> None:
+    """Split the evaluation by head, torso, tail and cold items."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.segments import segments as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+
+
+def gate(tokenizer: Tokenizer, as_json: Json = False) -> None:
+    """Judge a tokenizer's table; the verdict is a result, so the exit code is 0 either way."""
+    from sidmint.adapters.gx_gate import judge
+    from sidmint.progress import on_terminal
+    from sidmint.stages.gate import gate as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer, judge, on_terminal), as_json)
+
+
+def report(as_json: Json = False) -> None:
+    """Write the page of this run."""
+    from sidmint.progress import on_terminal
+    from sidmint.stages.report import report as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, on_terminal), as_json)
+
+
+def _tell(outcome: Outcome, as_json: bool) -> None:
+    emit(
+        dict(outcome.metrics),
+        as_json,
+        lambda: console.print(outcome.headline, markup=False, soft_wrap=True),
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the stage commands, in the order of the graph."""
+    for command in (
+        ingest,
+        embed,
+        pairs,
+        train,
+        assign,
+        diagnose,
+        evaluate,
+        segments,
+        gate,
+        report,
+    ):
+        app.command(rich_help_panel=_PANEL)(command)

@@ -1,0 +1,256 @@
+"""The champion and the versions behind it: publish, roll back, list, show and verify."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from sidmint.cli import published_tables
+from sidmint.cli.output import console, emit, errors
+from sidmint.cli.workspace import Workspace, open_store, open_workspace
+from sidmint.errors import BadInput, Refused
+
+if TYPE_CHECKING:
+    from sidmint.publishing.release import Override, Published
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+By = Annotated[str | None, typer.Option(help="Who does it; by default the user of this machine.")]
+PANEL = "Published versions"
+
+
+def publish(
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Whose table; by default the passing one that leads on gate.select_by."),
+    ] = None,
+    override: Annotated[
+        bool, typer.Option("--override", help="Publish against the gate; recorded for ever.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Why the gate is overridden.")] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Make a table that passed its gate the champion.
+
+    Refused (exit code 1) with every reason where the verdict does not pass, is about another
+    table, or compared with a champion that is champion no longer.
+    """
+    from sidmint.publishing.release import publish as publish_release
+
+    here = open_workspace()
+    overriding = _override(override, reason, by)
+    published = publish_release(
+        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or _user()
+    )
+    _tell_mlflow(here, published, is_new=True)
+    _tell(published, as_json, "published", "nothing to publish: this table is already champion")
+
+
+def rollback(
+    to: Annotated[
+        str | None, typer.Option(help="A version; by default the champion before this one.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
+    by: By = None,
+    as_json: Json = False,
+) -> None:
+    """Make an earlier version champion again, after verifying its files. Nothing is deleted."""
+    from sidmint.publishing.release import rollback as roll_back
+
+    here = open_workspace()
+    published = roll_back(here.params, here.layout, to, reason, by=by or _user())
+    _tell_mlflow(here, published, is_new=False)
+    _tell(published, as_json, "rolled back to", "nothing to roll back: this is already champion")
+
+
+def versions(as_json: Json = False) -> None:
+    """Every published version: which is champion, where it came from, and what was overridden."""
+    from sidmint.publishing.history import list_versions
+
+    store = open_store()
+    rows = list_versions(store)
+
+    def render() -> None:
+        if not rows:
+            console.print(f"nothing is published in {store.folder} yet", markup=False)
+            return
+        table = Table(box=None, header_style="bold")
+        for heading in ("version", "", "tokenizer", "items", "parent", "created", "by"):
+            table.add_column(heading, no_wrap=True)
+        table.add_column("override", overflow="fold")
+        for row in rows:
+            mark = {"champion": "[bold green]champion[/]", "abandoned": "never champion"}
+            table.add_row(
+                row.version,
+                mark.get(row.status, ""),
+                Text(row.tokenizer),
+                f"{row.num_items:,}",
+                row.parent or "-",
+                row.created_at[:16].replace("T", " "),
+                Text(row.created_by),
+                Text(f"{row.override_by}: {row.override_reason}" if row.override_by else ""),
+            )
+        console.print(table)
+
+    emit([asdict(row) for row in rows], as_json, render)
+
+
+def show(
+    version: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None,
+    as_json: Json = False,
+) -> None:
+    """One version: what it holds, what it was made of, and what the gate said."""
+    store = open_store()
+    release = store.release(version)
+    manifest, verdict = release.manifest, release.verdict
+    moves = [entry for entry in store.log.readable() if entry.get("version") == release.version]
+
+    def render() -> None:
+        ids = manifest["semantic_ids"]
+        suffix = f", then a suffix of {ids['suffix_size']}" if ids["suffix_size"] else ""
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        facts = {
+            "version": manifest["version"],
+            "folder": release.folder,
+            "tokenizer": manifest["tokenizer"],
+            "items": f"{manifest['num_items']:,}",
+            "Semantic ID": f"{ids['levels']} levels of {ids['sizes']}{suffix}",
+            "parent": manifest["parent"] or "-",
+            "created": f"{manifest['created_at']} by {manifest['created_by']}",
+            "catalogue": manifest["catalogue_digest"],
+            "git commit": _commit(manifest),
+            "files": f"{len(manifest['files'])}, each with its sha256 in manifest.json",
+        }
+        for name, value in facts.items():
+            table.add_row(name, Text(str(value), overflow="fold"))
+        console.print(table)
+        console.print(f"\ngate {'passed' if verdict['passed'] else 'refused'}", style="bold")
+        for reason in (*verdict.get("blocked_by", ()), *verdict.get("warnings", ())):
+            console.print(f"  - {reason}", markup=False, soft_wrap=True)
+        if manifest["override"]:
+            override = manifest["override"]
+            console.print(f"\noverridden by {override['by']}", style="bold red", markup=False)
+            console.print(f"  {override['reason']}", markup=False, soft_wrap=True)
+        for move in moves:
+            why = f": {move['reason']}" if move.get("reason") else ""
+            line = f"{move['at']}  {move['action']} by {move['by']}{why}"
+            console.print(line, markup=False, soft_wrap=True)
+
+    value = {
+        "version": release.version,
+        "path": str(release.folder),
+        "manifest": manifest,
+        "metrics": release.metrics,
+        "verdict": verdict,
+        "log": moves,
+    }
+    emit(value, as_json, render)
+
+
+def verify(
+    version: Annotated[str | None, typer.Argument(help="Default: every version.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute every sha256 again, and check the pointer and the chain of the log.
+
+    The exit code is 1 where anything is not what it was when it was written.
+    """
+    from sidmint.publishing.verify import verify as verify_registry
+
+    found = verify_registry(open_store(), version)
+
+    def render() -> None:
+        for problem in found.problems:
+            errors.print(f"  - {problem}", markup=False, soft_wrap=True)
+        for note in found.notes:
+            console.print(f"  note: {note}", markup=False, soft_wrap=True)
+        if not found.problems:
+            console.print(
+                f"{len(found.versions)} versions, {found.num_files} files, the pointer and the "
+                f"log are intact; head of the log {found.log_head}",
+                soft_wrap=True,
+            )
+
+    emit({"intact": not found.problems, **asdict(found)}, as_json, render)
+    if found.problems:
+        raise Refused(f"the registry is not intact: {len(found.problems)} problems")
+
+
+def _override(asked: bool, reason: str | None, by: str | None) -> Override | None:
+    from sidmint.publishing.release import Override
+
+    if asked:
+        return Override(by=by or "", reason=reason or "")
+    if reason is not None:
+        raise BadInput("--reason says why the gate is overridden; it goes with --override")
+    return None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return "unknown"
+
+
+def _commit(manifest: dict[str, object]) -> str:
+    changed = " and uncommitted changes" if manifest["git_changed"] else ""
+    return f"{manifest['git_commit']}{changed}" if manifest["git_commit"] else "-"
+
+
+def _tell_mlflow(here: Workspace, published: Published, is_new: bool) -> None:
+    """Bring MLflow level. It is derived from the registry, so its failure undoes nothing."""
+    if not published.changed:
+        return
+    name = here.params.registry.model_name
+    try:
+        from sidmint.adapters import mlflow_runs
+
+        if is_new:
+            mlflow_runs.register_version(here.layout, name, published.path)
+        mlflow_runs.set_champion(here.layout, name, published.version)
+    except Exception as error:
+        errors.print("warning", style="bold yellow", end=": ")
+        errors.print(
+            f"{published.version} is champion, but MLflow does not know it yet "
+            f"({type(error).__name__}: {error}); `sidmint reconcile` tells it",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _tell(published: Published, as_json: bool, done: str, nothing: str) -> None:
+    def render() -> None:
+        version = f"[bold]{published.version}[/]"
+        if not published.changed:
+            console.print(f"{nothing} ({version})")
+            return
+        console.print(f"{done} {version} (before: {published.previous or 'nothing'})")
+        console.print(f"  {published.path}", markup=False, soft_wrap=True)
+        for reason in published.manifest["overruled"] if done == "published" else ():
+            console.print(f"  overruled: {reason}", markup=False, soft_wrap=True)
+
+    value = {**asdict(published), "path": str(published.path)}
+    emit(value, as_json, render)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands on published versions."""
+    reading = published_tables
+    for command in (
+        publish,
+        rollback,
+        versions,
+        show,
+        reading.diff,
+        reading.history,
+        verify,
+        reading.lookup,
+        reading.items,
+    ):
+        app.command(rich_help_panel=PANEL)(command)

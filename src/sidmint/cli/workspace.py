@@ -1,0 +1,54 @@
+"""The workspace a command works on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sidmint.artifacts import Artifacts
+    from sidmint.layout import Layout
+    from sidmint.params import Params
+    from sidmint.publishing.store import VersionStore
+
+VARIABLE = "SIDMINT_WORKSPACE"
+"""Names the workspace where the command is not run inside it; `--workspace` sets it."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A clone of the repository, with what its files say. Read on demand."""
+
+    layout: Layout
+
+    @cached_property
+    def params(self) -> Params:
+        """The checked params.yaml."""
+        from sidmint.params import load_params
+
+        return load_params(self.layout.params)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """What the stages have made."""
+        from sidmint.artifacts import Artifacts
+
+        return Artifacts(self.layout)
+
+
+def open_workspace() -> Workspace:
+    """The workspace named by `--workspace` or its variable, else the one the command is run in."""
+    from sidmint.layout import find_workspace
+
+    return Workspace(find_workspace(Path(os.environ.get(VARIABLE) or ".")))
+
+
+def open_store() -> VersionStore:
+    """The registry of published versions that the workspace's params.yaml names."""
+    from sidmint.publishing.store import VersionStore
+
+    here = open_workspace()
+    return VersionStore(here.layout.inside(here.params.registry.path))

@@ -1,0 +1,238 @@
+"""The versioned registry: immutable version folders, one pointer that moves, one log.
+
+    registry/
+      versions/v0001/   never changed once it is there; its manifest.json was written last
+      champion.json     the version that is served; replaced in one step, never edited
+      log.jsonl         one line a move of the pointer (see `audit`)
+      staging/          drafts; whatever lies here when the lock is taken is a killed writer's
+      .lock             held by the one process that writes; readers never take it
+
+A publish is: lock, compare the champion with the one the verdict was judged against, draft
+on the same file system, fsync, manifest last, rename the folder, replace the pointer, append
+to the log. Killed before the pointer is replaced, it leaves the old champion and perhaps a
+version that was never champion; killed after, the new champion and a log line that the
+pointer still carries and the next writer adds. A reader resolves the pointer once and then
+reads a folder that nobody changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sidmint.artifacts import dump_json
+from sidmint.errors import BadInput, RegistryConflict
+from sidmint.layout import safe_name
+from sidmint.publishing.audit import AuditLog, seal
+from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
+from sidmint.publishing.versions import Pointer, Release
+
+_VERSION = re.compile(r"v(\d{4,})")
+
+Assemble = Callable[[Path], Mapping[str, Any]]
+"""Fills an empty folder with the files of a release and returns what its manifest says of them."""
+
+
+class VersionStore:
+    """The registry in `folder`. Making one reads and writes nothing."""
+
+    def __init__(self, folder: Path, lock_seconds: float = 60.0) -> None:
+        self.folder = folder
+        self.log = AuditLog(folder / "log.jsonl")
+        self._lock_seconds = lock_seconds
+
+    @property
+    def versions_folder(self) -> Path:
+        """Where the version folders are."""
+        return self.folder / "versions"
+
+    @property
+    def pointer_file(self) -> Path:
+        """champion.json."""
+        return self.folder / "champion.json"
+
+    def champion(self) -> Pointer | None:
+        """The pointer as it is now; None where nothing was ever published."""
+        try:
+            text = self.pointer_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        pointer = Pointer.parse(text)
+        if pointer is None:
+            raise BadInput(
+                f"{self.pointer_file} is damaged: it wants version, manifest_sha256, sequence and "
+                "the log entry that says the same. Its entry is the last line of log.jsonl; "
+                "restore both from one copy"
+            )
+        return pointer
+
+    def versions(self) -> list[str]:
+        """Every version there is, oldest first, also one that never became champion."""
+        if not self.versions_folder.is_dir():
+            return []
+        folders = (path for path in self.versions_folder.iterdir() if not path.is_symlink())
+        names = [path.name for path in folders if path.is_dir()]
+        return sorted(filter(_VERSION.fullmatch, names), key=_number)
+
+    def release(self, version: str | None = None) -> Release:
+        """The version of that name, or the champion; `BadInput` if there is none."""
+        if version is None:
+            pointer = self.champion()
+            if pointer is None:
+                raise BadInput(
+                    f"nothing is published in {self.folder} yet; `sidmint run`, then "
+                    "`sidmint publish`"
+                )
+            version = pointer.version
+        safe_name(version, "version")
+        known = self.versions()
+        if version not in known:
+            raise BadInput(
+                f"there is no version {version!r} in {self.folder}{_nearest(version, known)}"
+            )
+        return Release(version, self.versions_folder / version)
+
+    def publish(self, assemble: Assemble, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
+        """Make a new version out of what `assemble` writes, and make it champion.
+
+        `parent` is the champion that the caller judged against: if another is champion by
+        now, `RegistryConflict` is raised and nothing is left behind. `facts` go into the log
+        entry (action, by, reason, ...). If `assemble` raises, nothing is left behind either.
+        """
+        with self._writing() as before:
+            self._expect(parent)
+            version = self._next_version()
+            draft = self._staging / version
+            draft.mkdir()
+            manifest = {**assemble(draft), "version": version, "parent": parent}
+            manifest_sha256 = _finish_draft(draft, manifest)
+            os.rename(draft, self.versions_folder / version)
+            sync_folder(self.versions_folder)
+            return self._move(version, manifest_sha256, facts, before)
+
+    def point_to(self, version: str, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
+        """Make an existing version champion; `parent` as for `publish`."""
+        with self._writing() as before:
+            self._expect(parent)
+            manifest_sha256 = digest(self.release(version).file("manifest.json"))
+            return self._move(version, manifest_sha256, facts, before)
+
+    def recover(self) -> bool:
+        """Add the log line that a killed process left unwritten; true if there was one."""
+        if not self.folder.is_dir():
+            return False
+        with self._locked():
+            return self._settle_log(self.champion())
+
+    @property
+    def _staging(self) -> Path:
+        return self.folder / "staging"
+
+    @contextmanager
+    def _writing(self) -> Iterator[Pointer | None]:
+        """The lock, with what a killed writer left behind put right; yields the pointer."""
+        with self._locked():
+            pointer = self.champion()
+            self._settle_log(pointer)
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging.mkdir()
+            self.versions_folder.mkdir(exist_ok=True)
+            try:
+                yield pointer
+            finally:
+                shutil.rmtree(self._staging, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # flock only: the kernel frees it when its holder is killed, a lock file made by hand stays.
+        lock = FileLock(self.folder / ".lock", timeout=self._lock_seconds, fallback_to_soft=False)
+        try:
+            with lock:
+                yield
+        except Timeout as error:
+            raise RegistryConflict(
+                f"another process has been writing to {self.folder} for {self._lock_seconds:g} s; "
+                "try again when it has ended"
+            ) from error
+
+    def _settle_log(self, pointer: Pointer | None) -> bool:
+        return self.log.settle(pointer.entry if pointer else None)
+
+    def _expect(self, parent: str | None) -> None:
+        pointer = self.champion()
+        now = pointer.version if pointer else None
+        if now != parent:
+            raise RegistryConflict(
+                f"judged against {parent or 'an empty registry'} but {now or 'no version'} is "
+                "champion now; `sidmint run` judges it again"
+            )
+
+    def _next_version(self) -> str:
+        # A number is never given twice, not even one whose version never became champion.
+        named = [*self.versions(), *(entry["version"] for entry in self.log.entries())]
+        return f"v{max(map(_number, named), default=0) + 1:04d}"
+
+    def _move(
+        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: Pointer | None
+    ) -> Pointer:
+        entry = seal(
+            {
+                **facts,
+                "version": version,
+                "previous": before.version if before else None,
+                "manifest_sha256": manifest_sha256,
+                "at": utc_now(),
+            },
+            before.entry if before else None,
+        )
+        pointer = Pointer.of(entry)
+        draft = self._staging / "champion.json"
+        write_synced(draft, pointer.to_bytes())
+        # Asked again because flock does nothing on some network file systems.
+        self._expect(before.version if before else None)
+        os.replace(draft, self.pointer_file)
+        sync_folder(self.folder)
+        self.log.append(entry)
+        return pointer
+
+
+def utc_now() -> str:
+    """The time to the second, as ISO 8601 in UTC. For the registry only, never for DVC outputs."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _finish_draft(draft: Path, manifest: Mapping[str, Any]) -> str:
+    """Write the manifest over everything in `draft`, all of it on the disk; returns its digest."""
+    sync_tree(draft)
+    listing = {
+        name: {"sha256": digest(path), "bytes": path.stat().st_size}
+        for name, path in files_in(draft).items()
+    }
+    path = draft / "manifest.json"
+    write_synced(path, dump_json({**manifest, "files": listing}).encode())
+    sync_folder(draft)
+    for file in files_in(draft).values():
+        file.chmod(0o444)
+    return digest(path)
+
+
+def _number(version: str) -> int:
+    match = _VERSION.fullmatch(version)
+    return int(match.group(1)) if match else 0
+
+
+def _nearest(version: str, known: list[str]) -> str:
+    if not known:
+        return ", which is empty"
+    close = difflib.get_close_matches(version, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; the newest is {known[-1]}"

@@ -1,0 +1,125 @@
+"""Is the registry what it was when it was written? Every digest again, the pointer, the chain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sidmint.errors import BadInput
+from sidmint.publishing.files import digest, walk
+from sidmint.publishing.store import VersionStore
+from sidmint.publishing.versions import Pointer
+
+_OWN_FILES = {"champion.json", "log.jsonl", ".lock"}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a check of the registry found."""
+
+    versions: tuple[str, ...]
+    num_files: int
+    """Files whose digest was computed again."""
+    log_head: str | None
+    """Hash of the newest log line; noted elsewhere, it proves that the log was not rewritten."""
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    """Things to know that are no damage."""
+
+
+def verify(store: VersionStore, version: str | None = None) -> Verification:
+    """Recompute every sha256 of every version (or of one), and check pointer and log chain.
+
+    Finds a changed, missing or added file, a link, an edited manifest, a pointer that names
+    another manifest, and any edited, removed or added line of the log. Takes no lock.
+    """
+    if version is None and not store.pointer_file.exists() and not store.versions():
+        raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to verify")
+    names = store.versions() if version is None else [store.release(version).version]
+    pointer, problems = _pointer_and_log(store)
+    digests = _logged_digests(store, pointer)
+    problems += _strangers(store)
+    notes = []
+    for name in names:
+        problems += [
+            f"{name}: {p}"
+            for p in release_problems(store.versions_folder / name, digests.get(name))
+        ]
+        if name not in digests:
+            notes.append(
+                f"{name} was never champion: its publishing was interrupted; nothing reads it"
+            )
+    missing = sorted(digests.keys() - set(store.versions()))
+    problems += [f"{name} is in the log, but its folder is gone" for name in missing]
+    num_files = sum(len(walk(store.versions_folder / name)[0]) for name in names)
+    head = pointer.entry["hash"] if pointer else None
+    return Verification(tuple(names), num_files, head, tuple(problems), tuple(notes))
+
+
+def release_problems(folder: Path, manifest_sha256: str | None) -> list[str]:
+    """What differs between a version folder and its manifest; [] if nothing does.
+
+    `manifest_sha256` is the digest that the log holds; None for a version it does not know,
+    whose manifest can only be compared with the files.
+    """
+    files, others = walk(folder)
+    problems = [f"{name} is a link or a device, not a file" for name in others]
+    manifest_file = files.pop("manifest.json", None)
+    if manifest_file is None:
+        return [*problems, "manifest.json is missing"]
+    if manifest_sha256 is not None and digest(manifest_file) != manifest_sha256:
+        problems.append("manifest.json was changed: its sha256 is not the one in the log")
+    listed = _listing(manifest_file, folder.name)
+    if listed is None:
+        return [*problems, "manifest.json is not readable as the manifest of this version"]
+    problems += [f"{name} is missing" for name in sorted(listed.keys() - files.keys())]
+    problems += [f"{name} is not in the manifest" for name in sorted(files.keys() - listed.keys())]
+    for name in sorted(files.keys() & listed.keys()):
+        if listed[name] != {"sha256": digest(files[name]), "bytes": files[name].stat().st_size}:
+            problems.append(f"{name} was changed: its sha256 is not the one in the manifest")
+    return problems
+
+
+def _listing(manifest_file: Path, version: str) -> Mapping[str, Any] | None:
+    try:
+        manifest = json.loads(manifest_file.read_bytes())
+        files = manifest["files"] if manifest["version"] == version else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return files if isinstance(files, dict) else None
+
+
+def _pointer_and_log(store: VersionStore) -> tuple[Pointer | None, list[str]]:
+    try:
+        pointer = store.champion()
+    except BadInput as error:
+        return None, [str(error), *store.log.damage()]
+    return pointer, store.log.problems(pointer.entry if pointer else None)
+
+
+def _logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, str]:
+    """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry."""
+    newest = [pointer.entry] if pointer else []
+    entries = (*store.log.readable(), *newest)
+    pairs = ((entry.get("version"), entry.get("manifest_sha256")) for entry in entries)
+    return {name: value for name, value in pairs if isinstance(name, str) and value}
+
+
+def _strangers(store: VersionStore) -> list[str]:
+    """Files that nobody here writes. Folders beside ours may be other catalogues' registries."""
+    strangers = [
+        path.name
+        for path in store.folder.iterdir()
+        if path.name not in _OWN_FILES and (path.is_symlink() or not path.is_dir())
+    ]
+    known = set(store.versions())
+    if store.versions_folder.is_dir():
+        strangers += [
+            f"versions/{path.name}"
+            for path in store.versions_folder.iterdir()
+            if path.name not in known or path.is_symlink()
+        ]
+    return [f"{name} does not belong in the registry" for name in sorted(strangers)]

@@ -1,0 +1,95 @@
+"""What a reader sees of the registry: the pointer, and one version folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sidmint.artifacts import dump_json
+from sidmint.errors import BadInput
+from sidmint.publishing.audit import Entry, entry_hash, is_entry
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The contents of champion.json: the newest log entry, with what readers need on top."""
+
+    version: str
+    manifest_sha256: str
+    sequence: int
+    entry: Entry
+
+    @classmethod
+    def of(cls, entry: Entry) -> Pointer:
+        """The pointer that `entry` describes."""
+        return cls(entry["version"], entry["manifest_sha256"], entry["sequence"], entry)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Pointer | None:
+        """The pointer that `to_bytes` gave as `text`; None if a single byte is another."""
+        try:
+            entry = json.loads(text)["entry"]
+            if not is_entry(entry) or entry_hash(entry) != entry["hash"]:
+                return None
+            if not all(isinstance(entry[key], str) for key in ("version", "manifest_sha256")):
+                return None
+            pointer = cls.of(entry)
+            return pointer if pointer.to_bytes() == text else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def to_bytes(self) -> bytes:
+        """The one way to write champion.json."""
+        value = {
+            "version": self.version,
+            "manifest_sha256": self.manifest_sha256,
+            "sequence": self.sequence,
+            "entry": dict(self.entry),
+        }
+        return dump_json(value).encode()
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version folder, as a reader sees it."""
+
+    version: str
+    folder: Path
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """manifest.json: origin, layout of the ids, and the sha256 of every other file."""
+        return self._json("manifest.json")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every metric of the stages that judged this table."""
+        return self._json("metrics.json")
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """The gate's verdict that it was published on."""
+        return self._json("verdict.json")
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the release; `BadInput` if it is not there."""
+        path = self.folder / name
+        if not path.is_file():
+            raise BadInput(
+                f"{path} is not there; `sidmint verify {self.version}` says what is damaged"
+            )
+        return path
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            value = json.loads(self.file(name).read_bytes())
+        except ValueError as error:
+            raise BadInput(
+                f"{self.folder / name} is not readable JSON ({error}); "
+                f"`sidmint verify {self.version}` says what is damaged"
+            ) from error
+        if not isinstance(value, dict):
+            raise BadInput(f"{self.folder / name} wants a JSON object, has {type(value).__name__}")
+        return value

@@ -1,0 +1,162 @@
+"""The commands on published versions: stable JSON keys, exit codes, and text for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from releases import Built, build_workspace
+from sidmint.cli import versions
+from sidmint.errors import BadInput, Refused
+
+app = typer.Typer()
+versions.register(app)
+
+
+class Mlflow(SimpleNamespace):
+    """Stands for `sidmint.adapters.mlflow_runs`: remembers what it was told."""
+
+
+@pytest.fixture
+def mlflow(monkeypatch: pytest.MonkeyPatch) -> Mlflow:
+    told: list[tuple[str, ...]] = []
+    stub = Mlflow(
+        told=told,
+        register_version=lambda _, name, folder: told.append(("register", name, folder.name)),
+        set_champion=lambda _, name, version: told.append(("champion", name, version)),
+    )
+    monkeypatch.setitem(sys.modules, "sidmint.adapters.mlflow_runs", stub)
+    monkeypatch.setattr("sidmint.adapters.mlflow_runs", stub, raising=False)
+    return stub
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow: Mlflow) -> Built:
+    monkeypatch.setenv("SIDMINT_WORKSPACE", str(tmp_path))
+    return build_workspace(tmp_path)
+
+
+def say(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+    if result.exception is not None:
+        raise result.exception
+    return str(result.stdout)
+
+
+def parsed(*arguments: str) -> Any:
+    return json.loads(say(*arguments, "--json"))
+
+
+@pytest.fixture
+def published(built: Built) -> Built:
+    say("publish")
+    built.judge("two")
+    say("publish", "--tokenizer", "two", "--by", "Grace")
+    return built
+
+
+def test_publish_and_rollback_say_what_they_did(built: Built, mlflow: Mlflow) -> None:
+    first = parsed("publish")
+    assert first.keys() == {"version", "path", "manifest", "previous", "changed"}
+    assert first["version"] == "v0001"
+    assert "already champion" in say("publish")
+    built.judge("two")
+    assert "published v0002 (before: v0001)" in say("publish", "--tokenizer", "two")
+    assert "rolled back to v0001 (before: v0002)" in say("rollback", "--reason", "r", "--by", "b")
+    assert mlflow.told == [
+        ("register", "m", "v0001"),
+        ("champion", "m", "v0001"),
+        ("register", "m", "v0002"),
+        ("champion", "m", "v0002"),
+        ("champion", "m", "v0001"),
+    ]
+
+
+def test_a_failing_mlflow_warns_and_the_publish_stays(built: Built, mlflow: Mlflow) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("no database")
+
+    mlflow.set_champion = fails
+    result = CliRunner().invoke(app, ["publish", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["version"] == "v0001"
+    assert "no database" in result.stderr
+    assert "sidmint reconcile" in result.stderr
+    assert built.store.release().version == "v0001"
+
+
+def test_a_refusal_shows_every_reason(built: Built) -> None:
+    built.judge("one", blocked_by=("collision_rate = 0.4", "n_eff = 1"))
+    with pytest.raises(Refused, match=r"(?s)collision_rate = 0.4.*n_eff = 1.*--override"):
+        say("publish", "--tokenizer", "one")
+    named = ("--by", "Ada", "--reason", "demo")
+    with pytest.raises(BadInput, match="--by NAME"):
+        say("publish", "--tokenizer", "one", "--override")
+    with pytest.raises(BadInput, match="goes with --override"):
+        say("publish", "--tokenizer", "one", *named)
+    assert "overruled: n_eff = 1" in say("publish", "--tokenizer", "one", "--override", *named)
+    assert "Ada: demo" in say("versions")
+    assert "overridden by Ada" in say("show")
+
+
+def test_the_json_of_each_question_keeps_its_keys(published: Built) -> None:
+    assert {
+        "versions": parsed("versions")[0].keys(),
+        "show": parsed("show").keys(),
+        "diff": parsed("diff", "v0001", "v0002").keys(),
+        "history": parsed("history", "n_eff").keys(),
+        "value": parsed("history", "n_eff")["values"][0].keys(),
+        "verify": parsed("verify").keys(),
+        "lookup": parsed("lookup", "a").keys(),
+        "items": parsed("items", "0").keys(),
+    } == {
+        "versions": {
+            *("version", "champion", "status", "tokenizer", "num_items", "parent", "created_at"),
+            *("created_by", "override_by", "override_reason", "overruled"),
+        },
+        "show": {"version", "path", "manifest", "metrics", "verdict", "log"},
+        "diff": {"before", "after", "metrics", "params", "items", "codes"},
+        "history": {"metric", "better", "meaning", "values"},
+        "value": {"version", "value", "created_at", "tokenizer", "champion", "override"},
+        "verify": {"intact", "versions", "num_files", "log_head", "problems", "notes"},
+        "lookup": {
+            *("version", "item_id", "semantic_id", "codes", "suffix", "tokens", "siblings"),
+        },
+        "items": {"version", "semantic_id", "items"},
+    }
+
+
+def test_every_question_answers_people_too(published: Built, tmp_path: Path) -> None:
+    assert "Grace" in say("versions")
+    assert "v0002" in say("show")
+    assert "gate passed" in say("show", "v0001")
+    assert "worse" in say("diff", "v0001", "v0002")
+    assert "█" in say("history", "retention_at_100", "--plot", str(tmp_path / "plot.svg"))
+    assert (tmp_path / "plot.svg").is_file()
+    assert "are intact" in say("verify")
+    assert "0-1-1" in say("lookup", "b", "--version", "v0001")
+    assert "3 items at 0 in v0002" in say("items", "0")
+
+
+def test_a_damaged_registry_leaves_with_its_problems(published: Built) -> None:
+    (published.store.folder / "versions" / "v0001" / "stray").write_text("?")
+    result = CliRunner().invoke(app, ["verify", "--json"])
+    assert isinstance(result.exception, Refused)
+    assert json.loads(result.stdout)["problems"] == ["v0001: stray is not in the manifest"]
+
+
+def test_an_empty_registry_is_said_clearly(built: Built) -> None:
+    assert parsed("versions") == []
+    assert "nothing is published" in say("versions")
+    for question in (["show"], ["lookup", "a"], ["items", "0"], ["verify"], ["history", "n_eff"]):
+        with pytest.raises(BadInput, match="nothing is published"):
+            say(*question)
+    with pytest.raises(BadInput, match="nothing to roll back"):
+        say("rollback")

@@ -1,0 +1,203 @@
+"""A workspace whose stages have run, made by hand in milliseconds; and bare releases."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+import yaml
+
+from sidmint.artifacts import Artifacts
+from sidmint.errors import RegistryConflict
+from sidmint.gate.verdict import RuleResult, Verdict
+from sidmint.layout import Layout
+from sidmint.params import Params, load_params
+from sidmint.publishing.files import digest
+from sidmint.publishing.release import Override, Published, publish
+from sidmint.publishing.store import VersionStore
+
+ITEMS = ("a", "b", "c", "d")
+CODES = {"a": (0, 1), "b": (0, 1), "c": (0, 2), "d": (3, 3)}
+FACTS = {"action": "publish", "tokenizer": "t", "by": "test", "reason": None}
+"""What a log entry says when the store is used by itself."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A workspace of two tokenizers, `one` and `two`, of which every stage has run."""
+
+    root: Path
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.root)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.layout)
+
+    @property
+    def params(self) -> Params:
+        return load_params(self.layout.params)
+
+    @property
+    def store(self) -> VersionStore:
+        return VersionStore(self.root / "registry")
+
+    def table(self, tokenizer: str) -> Path:
+        return self.layout.stage("assign", tokenizer) / "sids.parquet"
+
+    def set_params(self, **changes: Any) -> None:
+        values = yaml.safe_load(self.layout.params.read_text())
+        self.layout.params.write_text(yaml.safe_dump(values | dict(changes or {})))
+
+    def build(
+        self,
+        tokenizer: str,
+        codes: Mapping[str, tuple[int, ...]] = CODES,
+        retention: float = 0.8,
+        blocked_by: tuple[str, ...] = (),
+        suffixed: bool = True,
+    ) -> None:
+        """What the stages would write for `tokenizer`, judged against the champion of now."""
+        with self.artifacts.writing("train", tokenizer) as out:
+            out.text("tokenizer.safetensors", f"weights of {tokenizer}")
+            out.json("tokenizer", {"name": tokenizer, "config": {"sizes": [4, 8]}})
+        with self.artifacts.writing("assign", tokenizer) as out:
+            out.table("sids", sid_table(codes, suffixed))
+            out.metrics({"num_items": len(codes), "collision_rate": 0.25})
+        with self.artifacts.writing("diagnose", tokenizer) as out:
+            out.metrics({"n_eff": 2.5, "num_items": len(codes)})
+        with self.artifacts.writing("evaluate", tokenizer) as out:
+            out.metrics({"retention_at_100": retention})
+        with self.artifacts.writing("segments", tokenizer) as out:
+            out.metrics({"cold_coverage": 1.0})
+        self.judge(tokenizer, blocked_by)
+
+    def judge(
+        self,
+        tokenizer: str,
+        blocked_by: tuple[str, ...] = (),
+        changes: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Write a verdict on the table that is there.
+
+        `fields` are other fields of the verdict; `changes` replace keys of the file alone.
+        """
+        champion = self.store.champion()
+        rule = RuleResult(
+            name="retention_at_100",
+            metric="retention_at_100",
+            value=0.8,
+            bound=">= 0.5",
+            severity="critical",
+            passed=True,
+            reason="retention_at_100 = 0.8, wanted >= 0.5",
+        )
+        failed = (replace(rule, name=text, passed=False, reason=text) for text in blocked_by)
+        verdict = Verdict(
+            tokenizer=tokenizer,
+            champion=champion.version if champion else None,
+            table_sha256=digest(self.table(tokenizer)),
+            thresholds_sha256=self.params.gate.digest(),
+            rules=tuple(failed) or (rule,),
+        )
+        with self.artifacts.writing("gate", tokenizer) as out:
+            out.text(
+                "verdict.json",
+                json.dumps(replace(verdict, **fields).to_dict() | dict(changes or {})),
+            )
+
+    def publish(self, tokenizer: str | None = None, override: Override | None = None) -> Published:
+        return publish(self.params, self.artifacts, self.layout, tokenizer, override, by="test")
+
+
+def build_workspace(root: Path) -> Built:
+    """`one` passes with retention .8, `two` with .7."""
+    built = Built(root)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    params = {
+        "train": {"tokenizers": ["one", "two"]},
+        "gate": {
+            "select_by": "retention_at_100",
+            "rules": {"retention_at_100": {"min": 0.5}},
+            "champion": {},
+        },
+        "registry": {"path": "registry", "model_name": "m"},
+    }
+    built.layout.params.write_text(yaml.safe_dump(params))
+    with built.artifacts.writing("ingest") as out:
+        out.table("items", pl.DataFrame({"item_id": ITEMS, "title": ITEMS}))
+        out.json("profile", {"digest": "c0ffee"})
+    with built.artifacts.writing("report") as out:
+        out.text("report.html", "<html></html>")
+    built.build("one", retention=0.8)
+    built.build("two", codes=CODES | {"d": (2, 2)}, retention=0.7)
+    return built
+
+
+def sid_table(codes: Mapping[str, tuple[int, ...]], suffixed: bool = True) -> pl.DataFrame:
+    """sids.parquet of `codes`: items sorted, suffixes counted in their buckets."""
+    rows = []
+    seen: dict[tuple[int, ...], int] = {}
+    for item, code in sorted(codes.items()):
+        suffix = seen.get(code, 0)
+        seen[code] = suffix + 1
+        parts = (*code, suffix) if suffixed else code
+        row = {"item_id": item, **{f"code_{n}": c for n, c in enumerate(code, start=1)}}
+        rows.append(row | {"suffix": suffix, "semantic_id": "-".join(map(str, parts))})
+    return pl.DataFrame(rows).with_columns(cs.integer().cast(pl.Int32))
+
+
+def files_of(content: Mapping[str, bytes]) -> Any:
+    """An `assemble` for the store that writes `content`, names with folders in them allowed."""
+
+    def assemble(folder: Path) -> dict[str, Any]:
+        for name, data in content.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return {"tokenizer": "t"}
+
+    return assemble
+
+
+def publish_bare(store: VersionStore, text: bytes = b"table") -> str:
+    """Publish a release of two small files onto whatever is champion; returns its version."""
+    champion = store.champion()
+    content = {"sids.parquet": text, "tokenizer/tokenizer.json": b"{}"}
+    parent = champion.version if champion else None
+    return store.publish(files_of(content), parent, FACTS).version
+
+
+def copies(template: Path, root: Path) -> Iterator[Path]:
+    """Fresh copies of the folder `template`, without end."""
+    number = 0
+    while True:
+        number += 1
+        yield Path(shutil.copytree(template, root / f"{number:03d}"))
+
+
+def race(folder: str, racer: int, rounds: int, start: Any, results: Any) -> None:
+    """A process that tries to publish, in each round together with the others."""
+    for number in range(rounds):
+        store = VersionStore(Path(folder))
+        champion = store.champion()
+        start.wait()
+        time.sleep(0)
+        try:
+            content = {"sids.parquet": f"{racer}/{number}".encode() * 1000}
+            store.publish(files_of(content), champion.version if champion else None, FACTS)
+            results.put((number, racer, "won"))
+        except RegistryConflict:
+            results.put((number, racer, "conflict"))
+        start.wait()
