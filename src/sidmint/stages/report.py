@@ -1,0 +1,78 @@
+"""report: what the run measured, as one HTML page that a person can read and keep."""
+
+from __future__ import annotations
+
+import json
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import TOKENIZER_STAGES
+from sidmint.errors import BadInput
+from sidmint.gate.rules import Champion
+from sidmint.gate.verdict import Verdict
+from sidmint.params import Params
+from sidmint.progress import Track, silent
+from sidmint.reporting.page import render
+from sidmint.reporting.run import Candidate, Run
+from sidmint.types import Outcome
+
+RESULT_VERSION = 1
+
+PAGE = "report.html"
+
+
+def report(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
+    """Write report.html: one file, self-contained, the same bytes for the same run."""
+    page = render(read_run(params, artifacts), track)
+    with artifacts.writing("report") as out:
+        out.text(PAGE, page)
+    path = (artifacts.layout.stage("report") / PAGE).relative_to(artifacts.layout.root)
+    return Outcome(f"{path} ({len(page.encode()) / 1e6:.1f} MB)")
+
+
+def read_run(params: Params, artifacts: Artifacts) -> Run:
+    """Everything the page shows. `BadInput` names the stage that has not run."""
+    return Run(
+        title=params.report.title,
+        select_by=params.gate.select_by,
+        bucket_titles=params.report.bucket_titles,
+        items=artifacts.items(),
+        profile=artifacts.json("ingest", "profile"),
+        checks=artifacts.json("ingest", "checks"),
+        champion=_champion(artifacts),
+        candidates=tuple(_candidate(artifacts, name) for name in params.train.tokenizers),
+    )
+
+
+def _candidate(artifacts: Artifacts, name: str) -> Candidate:
+    metrics: dict[str, float] = {}
+    for stage in TOKENIZER_STAGES:
+        if stage != "gate":
+            metrics |= artifacts.metrics(stage, name)
+    verdict = artifacts.json("gate", "verdict", name)
+    return Candidate(
+        name=name,
+        verdict=Verdict.from_dict(verdict, f"verdict.json of {name}"),
+        metrics=metrics,
+        collisions=artifacts.json("assign", "collisions", name),
+        curve=artifacts.table("train", "curve", name),
+        usage=artifacts.table("diagnose", "usage", name),
+        overlap=artifacts.table("diagnose", "overlap", name),
+        levels=artifacts.table("diagnose", "levels", name),
+        spectrum=artifacts.table("diagnose", "spectrum", name),
+        buckets=artifacts.table("diagnose", "buckets", name),
+        hit_rates=artifacts.table("evaluate", "hit_rates", name),
+        segments=artifacts.table("segments", "segments", name),
+        codes=artifacts.table("assign", "codes", name),
+        sids=artifacts.table("assign", "sids", name),
+    )
+
+
+def _champion(artifacts: Artifacts) -> Champion | None:
+    path = artifacts.layout.champion
+    try:
+        snapshot = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} is not there; `sidmint run` writes it from the registry") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not valid JSON: {error}") from error
+    return Champion.parse(snapshot, str(path))
