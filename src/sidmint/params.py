@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
@@ -60,7 +60,7 @@ class SecondVectorParams(Section):
     """A second vector an item (image, tags), concatenated to the text vector."""
 
     path: str
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Both parts are scaled to unit norm first; the second is multiplied by this."""
 
 
@@ -69,25 +69,31 @@ class EmbedParams(Section):
 
     encoder: Literal["wordllama", "sentence_transformer", "precomputed"] = "wordllama"
     model: str = "all-MiniLM-L6-v2"
-    """For `sentence_transformer`: a Hugging Face id or a local folder."""
+    """For `sentence_transformer`: a Hugging Face id or a folder (DVC follows those in data/raw)."""
     path: str | None = None
-    """For `precomputed`: .npy (rows in the order of the source's items) or Parquet with item_id."""
+    """For `precomputed`: Parquet with item_id, or .npy with the rows of the file `ingest.items`."""
     template: str = "{title}. {brand}. {categories}"
     """Columns of the items table in braces; a missing value leaves its part of the text out."""
     batch_size: int = Field(256, ge=1)
     unit_norm: bool = True
     second: SecondVectorParams | None = None
 
+    @model_validator(mode="after")
+    def _path_for_precomputed_alone(self) -> EmbedParams:
+        if (self.encoder == "precomputed") != (self.path is not None):
+            raise ValueError("encoder precomputed wants a path, and no other encoder reads one")
+        return self
+
 
 class PairsParams(Section):
     """Swing on training interactions (QuaSID A.1; Yang et al. 2020)."""
 
-    alpha: float = Field(1.0, gt=0)
-    user_offset: float = Field(0.0, ge=0)
-    user_power: float = -0.5
+    alpha: float = Field(1.0, gt=0, allow_inf_nan=False)
+    user_offset: float = Field(0.0, ge=0, allow_inf_nan=False)
+    user_power: float = Field(-0.5, allow_inf_nan=False)
     """Weight of a user: (user_offset + |I_u|) ** user_power."""
     top: int = Field(20, ge=1)
-    min_score: float = 0.0
+    min_score: float = Field(0.0, allow_inf_nan=False)
     min_common_users: int = Field(2, ge=2)
     max_users_per_item: int = Field(1000, ge=2)
     """Of an item with more users, a seeded sample is read."""

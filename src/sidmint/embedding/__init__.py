@@ -1,0 +1,25 @@
+"""Item text to vectors: one encoder a file. Importing the package files them in `ENCODERS`."""
+
+from sidmint.embedding import sentence_transformer, wordllama
+from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts
+from sidmint.embedding.checks import check_vectors, stored, summarise
+from sidmint.embedding.combine import combine, unit_norm
+from sidmint.embedding.precomputed import align_rows, as_vectors, vectors_in_table
+from sidmint.embedding.text import item_texts
+
+__all__ = [
+    "ENCODERS",
+    "TextEncoder",
+    "align_rows",
+    "as_vectors",
+    "check_vectors",
+    "combine",
+    "encode_texts",
+    "item_texts",
+    "sentence_transformer",
+    "stored",
+    "summarise",
+    "unit_norm",
+    "vectors_in_table",
+    "wordllama",
+]

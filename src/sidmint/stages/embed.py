@@ -1,0 +1,151 @@
+"""Stage `embed`: one vector an item.
+
+Reads the items of `ingest` (and, for `precomputed` and `second`, a file under data/raw);
+writes embeddings.npy, float16 (N, D) in the row order of the items, and embed.json.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import Items
+from sidmint.embedding import (
+    ENCODERS,
+    align_rows,
+    as_vectors,
+    check_vectors,
+    combine,
+    encode_texts,
+    item_texts,
+    stored,
+    summarise,
+    unit_norm,
+    vectors_in_table,
+)
+from sidmint.embedding.checks import norms
+from sidmint.embedding.precomputed import as_ids
+from sidmint.errors import BadInput
+from sidmint.layout import Layout
+from sidmint.params import EmbedParams, Params
+from sidmint.progress import Track, silent
+from sidmint.sources.frames import read_frame
+from sidmint.types import Floats, Outcome
+
+RESULT_VERSION = 1
+
+
+def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
+    """Vectors of the catalogue on disk, or `BadInput` and nothing written.
+
+    Text is encoded batch by batch; precomputed vectors are matched to the items by id. What is
+    stored is float16; norms are taken in float32 and wider, before the rounding.
+    """
+    items = artifacts.items()
+    item_ids = items[Items.ITEM_ID].to_list()
+    settings = params.embed
+    texts = None
+    if settings.encoder == "precomputed":
+        name = model = str(settings.path)
+        vectors = _vectors_from_file(name, item_ids, params, artifacts.layout)
+    else:
+        texts = item_texts(settings.template, items)
+        folder = artifacts.layout.root / settings.model
+        encoder = ENCODERS[settings.encoder](str(folder) if folder.is_dir() else settings.model)
+        name, model = settings.encoder, settings.model if folder.is_dir() else encoder.model
+        vectors = encode_texts(encoder, texts, settings.batch_size, track)
+    check_vectors(vectors, item_ids, name)
+    raw_norms = norms(vectors)
+    if settings.second is not None:
+        second = _vectors_from_file(settings.second.path, item_ids, params, artifacts.layout)
+        check_vectors(second, item_ids, settings.second.path)
+        vectors = combine(vectors, second, item_ids, settings.second.weight)
+    if settings.unit_norm:
+        vectors = unit_norm(vectors, item_ids, name)
+    halves = stored(vectors, item_ids)
+    summary = _origin(settings, model) | summarise(halves, raw_norms, texts)
+    with artifacts.writing("embed") as out:
+        out.array("embeddings", halves)
+        out.json("embed", summary)
+    return Outcome(_headline(summary))
+
+
+def _vectors_from_file(path: str, item_ids: list[str], params: Params, layout: Layout) -> Floats:
+    """The vectors in `path`, in the order of `item_ids`."""
+    file = layout.inside(path)
+    if not file.exists():
+        raise BadInput(f"{path} is not there; embed.path and embed.second.path name vector files")
+    if file.suffix == ".npy":
+        vector_ids, vectors = _numpy_rows(file, path, params, layout)
+    elif file.is_dir() or file.suffix in (".parquet", ".pq"):
+        frame = read_frame(file)
+        theirs = _id_column(params)
+        id_column = Items.ITEM_ID if Items.ITEM_ID in frame.columns else theirs
+        vector_ids, vectors = vectors_in_table(frame, id_column, path)
+    else:
+        raise BadInput(f"{path} is of no known format; vectors come as .npy or .parquet")
+    return align_rows(vectors, vector_ids, item_ids, path)
+
+
+def _numpy_rows(file: Path, path: str, params: Params, layout: Layout) -> tuple[list[str], Floats]:
+    """Ids and vectors of an .npy file: its rows follow the user's own items file.
+
+    `ingest` sorts and filters, so the rows of the catalogue on disk are not those of the file.
+    """
+    if params.ingest.source != "table" or params.ingest.items is None:
+        raise BadInput(
+            f"{path}: rows of an .npy file follow the items file of source table, and "
+            f"ingest.source is {params.ingest.source}; bring Parquet with an item_id column"
+        )
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise BadInput(
+            f"{path} is not a readable .npy file of numbers: {error}; write it with numpy.save, "
+            "without Python objects"
+        ) from error
+    vectors = as_vectors(array, path)
+    items = read_frame(layout.inside(params.ingest.items))
+    column = _id_column(params)
+    if column not in items.columns:
+        raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
+    if len(items) != len(vectors):
+        raise BadInput(
+            f"{path} has {len(vectors):,} rows and {params.ingest.items} has {len(items):,}; "
+            "vectors in .npy stand in the row order of that file, one a row"
+        )
+    return as_ids(items[column], params.ingest.items), vectors
+
+
+def _id_column(params: Params) -> str:
+    """What the user's items file calls the item id."""
+    columns = params.ingest.columns
+    return columns.get("items.item_id", columns.get(Items.ITEM_ID, Items.ITEM_ID))
+
+
+def _origin(settings: EmbedParams, model: str) -> dict[str, Any]:
+    """What of the settings went into the vectors."""
+    return {
+        "encoder": settings.encoder,
+        "model": model,
+        "template": None if settings.encoder == "precomputed" else settings.template,
+        "unit_norm": settings.unit_norm,
+        "second": None if settings.second is None else settings.second.model_dump(),
+    }
+
+
+def _headline(summary: dict[str, Any]) -> str:
+    line = (
+        f"{summary['num_items']:,} vectors of {summary['dim']} dimensions by {summary['model']}, "
+        f"{summary['num_exact_duplicates']:,} exact duplicates"
+    )
+    follows = summary["norm_length_correlation"]
+    if not summary["unit_norm"] and follows is not None and abs(follows) > 0.5:
+        line += (
+            f"; warning: the norm follows the length of the text (rank correlation "
+            f"{follows:+.2f}): set embed.unit_norm"
+        )
+    return line

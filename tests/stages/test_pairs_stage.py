@@ -1,0 +1,87 @@
+"""Stage pairs: training events alone, sorted, and the same bytes twice."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from embed_world import with_events
+from sidmint.errors import BadInput
+from sidmint.params import parse_params
+from sidmint.stages.pairs import pairs
+
+TRAIN = [(user, item, "train") for user in ("u1", "u2", "u3") for item in "ab"]
+TRAIN += [("u3", "c", "train"), ("u4", "c", "train"), ("u4", "b", "train")]
+
+
+def params(**settings):
+    return parse_params({"pairs": settings}, "params.yaml")
+
+
+def bytes_of(root):
+    return {path.name: path.read_bytes() for path in (root / "data/build/pairs").iterdir()}
+
+
+def test_scores_worked_by_hand(tmp_path):
+    # I_u1 = I_u2 = {a, b}, I_u3 = {a, b, c}, I_u4 = {b, c}; weights 1/sqrt(2) but u3 1/sqrt(3).
+    # (a, b): pairs 12, 13, 23, all with two items in common: (1/2 + 2/sqrt(6)) / 3.
+    # (b, c): pair 34 with two in common: 1/sqrt(6) / 3. (a, c) has one user in common.
+    artifacts = with_events(tmp_path, TRAIN, "abcd")
+    outcome = pairs(params(), artifacts)
+    ab, bc = (1 / 2 + 2 / 6**0.5) / 3, 1 / 6**0.5 / 3
+    frame = artifacts.table("pairs", "pairs")
+    assert frame.schema == {"trigger": pl.String, "target": pl.String, "score": pl.Float32}
+    assert frame["trigger"].to_list() == ["a", "b", "b", "c"]
+    assert frame["target"].to_list() == ["b", "a", "c", "b"]
+    assert frame["score"].to_list() == pytest.approx([ab, ab, bc, bc])
+    wanted = {"num_pairs": 4, "num_triggers": 3, "trigger_share": 0.75, "pairs_per_trigger": 4 / 3}
+    assert outcome.metrics == artifacts.metrics("pairs") == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("split", ["validation", "test", "cold"])
+def test_events_outside_training_change_no_byte(tmp_path, split):
+    pairs(params(), with_events(tmp_path / "one", TRAIN, "abcd"))
+    held_out = [(f"u{n}", item, split) for n in range(1, 9) for item in "cd"]
+    pairs(params(), with_events(tmp_path / "two", TRAIN + held_out, "abcd"))
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+
+
+def test_the_same_events_in_training_do_change_them(tmp_path):
+    # The leak test above would pass if nothing were read at all; this one would not.
+    pairs(params(), with_events(tmp_path / "one", TRAIN, "abcd"))
+    more = [("u1", "d", "train"), ("u2", "d", "train")]
+    pairs(params(), with_events(tmp_path / "two", TRAIN + more, "abcd"))
+    assert bytes_of(tmp_path / "one") != bytes_of(tmp_path / "two")
+
+
+def test_twice_gives_the_same_bytes_even_where_users_are_sampled(tmp_path):
+    events = [(f"u{n}", item, "train") for n in range(30) for item in "abcd" if n % 3 or item > "b"]
+    artifacts = with_events(tmp_path, events, "abcd")
+    pairs(params(max_users_per_item=5), artifacts)
+    first = bytes_of(tmp_path)
+    pairs(params(max_users_per_item=5), artifacts)
+    assert bytes_of(tmp_path) == first
+
+
+def test_artifacts_give_the_pairs_back_as_rows(tmp_path):
+    artifacts = with_events(tmp_path, TRAIN, "abcd")
+    pairs(params(), artifacts)
+    read = artifacts.pairs()
+    assert read.triggers.tolist() == [0, 1, 1, 2]
+    assert read.targets.tolist() == [1, 0, 2, 1]
+
+
+def test_a_log_without_pairs_is_said_and_is_no_error(tmp_path):
+    events = [("u1", "a", "train"), ("u2", "b", "train")]
+    artifacts = with_events(tmp_path, events, "ab")
+    outcome = pairs(params(), artifacts)
+    assert outcome.headline.startswith("no pairs")
+    assert outcome.metrics == {"num_pairs": 0, "num_triggers": 0, "trigger_share": 0.0}
+    assert artifacts.table("pairs", "pairs").schema["score"] == pl.Float32
+
+
+def test_an_event_of_an_unknown_item_is_named_and_nothing_written(tmp_path):
+    artifacts = with_events(tmp_path, [*TRAIN, ("u1", "z", "train")], "abcd")
+    with pytest.raises(BadInput, match=r"1 training .* 'z'"):
+        pairs(params(), artifacts)
+    assert not (tmp_path / "data/build/pairs").exists()
