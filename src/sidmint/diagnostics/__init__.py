@@ -1,0 +1,42 @@
+"""What a tokenizer did to a catalogue, as numbers. Arrays in, frozen results out.
+
+Nothing here knows a path, a parameter file or a tokenizer. Levels are counted from 0 in
+arrays and from 1 in the names that stages give to metrics. Entropies are in nats.
+"""
+
+from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
+from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
+from sidmint.diagnostics.geometry import Geometry, geometry
+from sidmint.diagnostics.overlap import (
+    Overlap,
+    effective_codebook_size,
+    latent_variance,
+    overlap,
+    overlap_rate,
+)
+from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction
+from sidmint.diagnostics.stability import Stability, stability
+from sidmint.diagnostics.utilization import Branching, Utilization, branching, utilization
+
+__all__ = [
+    "Utilization",
+    "utilization",
+    "Branching",
+    "branching",
+    "Collisions",
+    "collisions",
+    "QualifiedCollisions",
+    "qualified_collisions",
+    "duplicate_floor",
+    "Overlap",
+    "overlap",
+    "overlap_rate",
+    "effective_codebook_size",
+    "latent_variance",
+    "Geometry",
+    "geometry",
+    "Reconstruction",
+    "reconstruction",
+    "Stability",
+    "stability",
+]

@@ -1,0 +1,93 @@
+"""Items that share a whole code: how many, and the least there can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidmint.diagnostics.prefixes import prefix_order
+from sidmint.diagnostics.utilization import entropy
+from sidmint.errors import BadInput
+from sidmint.types import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Collisions:
+    """How whole codes are shared. `bucket_sizes` (B,) are items a distinct code."""
+
+    bucket_sizes: npt.NDArray[np.int64]
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return int(self.bucket_sizes.sum())
+
+    @property
+    def num_distinct(self) -> int:
+        """Distinct whole codes."""
+        return len(self.bucket_sizes)
+
+    @property
+    def collision_rate(self) -> float:
+        """1 - distinct codes / N. Not the share of items that collide: see the next one."""
+        return 1 - self.num_distinct / self.num_items
+
+    @property
+    def collided_item_rate(self) -> float:
+        """Share of items that do not stand alone in their code."""
+        return float(self.bucket_sizes[self.bucket_sizes > 1].sum() / self.num_items)
+
+    @property
+    def largest_bucket(self) -> int:
+        """Items in the fullest code."""
+        return int(self.bucket_sizes.max())
+
+    @property
+    def num_collided_pairs(self) -> int:
+        """Unordered pairs of items with the same code."""
+        return int((self.bucket_sizes * (self.bucket_sizes - 1) // 2).sum())
+
+    @property
+    def composition_entropy(self) -> float:
+        """H(S) of whole codes in nats (QuaSID 5.1.3); at most ln N, where all are distinct."""
+        return entropy(self.bucket_sizes)
+
+    @property
+    def n_eff(self) -> float:
+        """exp(H(S)): the number of equally used codes with the same entropy."""
+        return float(np.exp(self.composition_entropy))
+
+    @property
+    def n_eff_share(self) -> float:
+        """exp(H(S)) / N: 1 where every item stands alone."""
+        return self.n_eff / self.num_items
+
+
+def collisions(codes: Ints) -> Collisions:
+    """`Collisions` of `codes` (N, L), taken before any disambiguation.
+
+    Two rates with similar names differ: with buckets of 3, 1, 1 items the collision rate is
+    1 - 3/5 = 0.4 while 3/5 = 0.6 of the items are collided.
+    """
+    return Collisions(prefix_order(codes).sizes(codes.shape[1]))
+
+
+def duplicate_floor(embeddings: Floats) -> float:
+    """Least collision rate that any tokenizer can reach: 1 - distinct vectors / N.
+
+    Equal rows of `embeddings` (N, D) get equal codes from every tokenizer that sees the vector
+    alone. Near-duplicates force nothing (a finer codebook can part them), so only exact
+    equality counts here.
+    """
+    if len(embeddings) == 0:
+        raise BadInput("the duplicate floor of no items is not defined; the catalogue is empty")
+    return 1 - (int(vector_numbers(embeddings).max()) + 1) / len(embeddings)
+
+
+def vector_numbers(vectors: Floats) -> Ints:
+    """Give each row of `vectors` (N, D) a number from 0; equal rows share one."""
+    rows = np.ascontiguousarray(vectors) + 0.0  # -0.0 becomes 0.0: bytes now tell equality
+    as_bytes = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+    return np.unique(as_bytes, return_inverse=True)[1].astype(np.int32)

@@ -1,0 +1,181 @@
+"""Everything this package can say about one tokenizer on one catalogue, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
+from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
+from sidmint.diagnostics.geometry import Geometry, geometry
+from sidmint.diagnostics.overlap import Overlap, latent_variance, overlap
+from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction, total
+from sidmint.diagnostics.utilization import Branching, Utilization, branching, utilization
+from sidmint.errors import BadInput
+from sidmint.progress import Track, silent
+from sidmint.types import Codebooks, Floats, Ints, Pairs
+
+QUOTED_KAPPA = 1.0
+"""The noise that overlap metrics are quoted at; every sweep contains it."""
+
+_ROWS = 65_536
+"""Items reconstructed at once."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is diagnosed: N items as vectors (N, D), latent (N, d) and raw codes (N, L).
+
+    `reconstruct(codes, num_levels)` gives (n, D) vectors back from the first levels of codes.
+    """
+
+    vectors: Floats
+    latent: Floats
+    codes: Ints
+    codebooks: Codebooks
+    reconstruct: Callable[[Ints, int], Floats]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The results; sequences have one entry a level, `overlaps` one by (level from 1, kappa).
+
+    `spectra` lacks a space in which all vectors coincide (the quantized one of a collapsed
+    tokenizer): it has no spectrum, and `metrics` then leaves its figures out.
+    """
+
+    usage: tuple[Utilization, ...]
+    branching: Branching
+    collisions: Collisions
+    qualified: QualifiedCollisions
+    duplicate_floor: float
+    overlaps: Mapping[tuple[int, float], Overlap]
+    input_errors: tuple[Reconstruction, ...]
+    latent_errors: tuple[Reconstruction, ...]
+    spectra: Mapping[str, Geometry]
+
+    def metrics(self) -> dict[str, float]:
+        """Figures by their names in `contracts.METRICS`."""
+        found: dict[str, float] = {
+            "conflict_rate": self.qualified.conflict_rate,
+            "benign_pair_share": self.qualified.benign_pair_share,
+            "duplicate_floor": self.duplicate_floor,
+            "composition_entropy": self.collisions.composition_entropy,
+            "n_eff": self.collisions.n_eff,
+            "n_eff_share": self.collisions.n_eff_share,
+            "reconstruction_mse": self.input_errors[-1].mse,
+            "relative_mse": self.input_errors[-1].relative_mse,
+            "reconstruction_cosine": self.input_errors[-1].cosine,
+        }
+        for level, (used, children) in enumerate(
+            zip(self.usage, self.branching.effective, strict=True), start=1
+        ):
+            quoted = self.overlaps[level, QUOTED_KAPPA]
+            found[f"perplexity_{level}"] = used.perplexity
+            found[f"perplexity_share_{level}"] = used.perplexity / used.size
+            found[f"dead_codes_{level}"] = used.num_dead
+            found[f"dead_code_share_{level}"] = used.num_dead / used.size
+            found[f"gini_{level}"] = used.gini
+            found[f"branching_{level}"] = children
+            found[f"overlap_rate_{level}"] = quoted.overlap_rate
+            found[f"effective_codebook_size_{level}"] = quoted.effective_codebook_size
+        for space, cloud in self.spectra.items():
+            found[f"effective_rank_{space}"] = cloud.effective_rank
+            found[f"participation_ratio_{space}"] = cloud.participation_ratio
+            found[f"top_eigenvalue_share_{space}"] = cloud.top_eigenvalue_share
+            found[f"dimension_correlation_{space}"] = cloud.dimension_correlation
+        return found
+
+
+def diagnose_subject(
+    subject: Subject,
+    pairs: Pairs,
+    kappas: Sequence[float],
+    near_duplicate_cosine: float,
+    sample: npt.NDArray[np.int64],
+    track: Track = silent,
+) -> Diagnosis:
+    """`Diagnosis` of `subject`, over all items; geometry over the rows in `sample`.
+
+    `kappas` are noise variances as multiples of the latent variance a dimension; `pairs` and
+    `near_duplicate_cosine` tell benign collisions from conflicts.
+    """
+    codes, codebooks = subject.codes, subject.codebooks
+    usage = tuple(utilization(codes[:, at], size) for at, size in enumerate(codebooks.sizes))
+    input_errors, latent_errors = _errors_by_level(subject, track)
+    return Diagnosis(
+        usage=usage,
+        branching=branching(codes),
+        collisions=collisions(codes),
+        qualified=qualified_collisions(codes, subject.vectors, pairs, near_duplicate_cosine, track),
+        duplicate_floor=duplicate_floor(subject.vectors),
+        overlaps=_overlaps(codebooks, usage, latent_variance(subject.latent), kappas),
+        input_errors=input_errors,
+        latent_errors=latent_errors,
+        spectra=_spectra(
+            raw=subject.vectors[sample],
+            latent=subject.latent[sample],
+            quantized=codebooks.decode(codes[sample]),
+        ),
+    )
+
+
+def _overlaps(
+    codebooks: Codebooks,
+    usage: Sequence[Utilization],
+    variance: float,
+    kappas: Sequence[float],
+) -> dict[tuple[int, float], Overlap]:
+    swept = sorted({*kappas, QUOTED_KAPPA})
+    if swept[0] <= 0:
+        raise BadInput(f"diagnose.noise wants numbers above 0, got {swept[0]}")
+    sigmas = [float(np.sqrt(kappa * variance)) for kappa in swept]
+    return {
+        (level, kappa): each
+        for level, (table, used) in enumerate(zip(codebooks.levels, usage, strict=True), start=1)
+        for kappa, each in zip(swept, overlap(table, used.prior, sigmas), strict=True)
+    }
+
+
+def _errors_by_level(
+    subject: Subject, track: Track
+) -> tuple[tuple[Reconstruction, ...], tuple[Reconstruction, ...]]:
+    """Reconstruction after each level, in input space and in latent space."""
+    levels = track(range(1, subject.codes.shape[1] + 1), "reconstructing")
+    # float64: rows are added one by one, and float32 would lose digits over a large catalogue.
+    means = [table.mean(axis=0, dtype=np.float64) for table in (subject.vectors, subject.latent)]
+    by_level = [
+        [total(parts) for parts in zip(*_errors(subject, level, *means), strict=True)]
+        for level in levels
+    ]
+    in_input, in_latent = zip(*by_level, strict=True)
+    return in_input, in_latent
+
+
+def _errors(
+    subject: Subject,
+    level: int,
+    input_mean: npt.NDArray[np.float64],
+    latent_mean: npt.NDArray[np.float64],
+) -> Iterator[tuple[Reconstruction, Reconstruction]]:
+    for start in range(0, len(subject.codes), _ROWS):
+        rows = slice(start, start + _ROWS)
+        back = subject.reconstruct(subject.codes[rows], level)
+        quantized = subject.codebooks.decode(subject.codes[rows], level)
+        yield (
+            reconstruction(subject.vectors[rows], back, input_mean),
+            reconstruction(subject.latent[rows], quantized, latent_mean),
+        )
+
+
+def _spectra(**spaces: Floats) -> dict[str, Geometry]:
+    spectra = {}
+    for space, points in spaces.items():
+        try:
+            spectra[space] = geometry(points)
+        except BadInput:
+            continue  # a collapsed space is a finding, told by what is missing: see `Diagnosis`
+    return spectra

@@ -1,0 +1,127 @@
+"""How confusable the codewords of a level are under noise (DRQ 3.2 and appendix A)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidmint.errors import BadInput
+from sidmint.types import Floats
+
+_BLOCK_ENTRIES = 2**21
+"""Distances held at once, 16 MB of float64 whatever K is: small enough to stay in cache."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The overlap rate of one codebook at one noise level, as the sum of its two causes."""
+
+    distribution_penalty: float
+    """sum p_i^2: what remains however far apart the codewords are, the floor of the rate."""
+    geometry_penalty: float
+    """sum over i != j: what codewords add by lying near each other."""
+
+    @property
+    def overlap_rate(self) -> float:
+        """OR, between 1 / (used codes) and 1."""
+        return self.distribution_penalty + self.geometry_penalty
+
+    @property
+    def effective_codebook_size(self) -> float:
+        """ECS = 1 / OR: as many equally used, well separated codes would overlap as much."""
+        return 1 / self.overlap_rate
+
+
+def overlap(
+    codewords: Floats, prior: npt.ArrayLike, sigmas: Sequence[float]
+) -> tuple[Overlap, ...]:
+    """`Overlap` of one level for each standard deviation of the noise.
+
+    OR = sum_ij p_i p_j exp(-||c_i - c_j||^2 / (4 sigma^2)) (DRQ eq. 1 and 10), with `codewords`
+    (K, d), `prior` (K,) the share of items a code, and `sigmas` in the units of the codewords,
+    a dimension. It is a proxy, not the probability that noise crosses a boundary between cells.
+    Distances are formed once for all sigmas, in blocks: exact for any K in bounded memory, in
+    time K^2. Dead codes have no weight and are left out.
+    """
+    shares = _checked_prior(codewords, prior)
+    if any(not (math.isfinite(sigma) and sigma > 0) for sigma in sigmas):
+        raise BadInput(f"noise wants to be a positive number, got {tuple(sigmas)}")
+    used = shares > 0
+    shares = shares[used]
+    points = codewords[used].astype(np.float64)
+    points -= shares @ points  # distances do not change, and lose fewer digits to a far origin
+    cross = _weighted_kernels(points, shares, [-1 / (4 * sigma**2) for sigma in sigmas])
+    floor = float(shares @ shares)
+    return tuple(Overlap(floor, float(each)) for each in cross)
+
+
+def overlap_rate(codewords: Floats, prior: npt.ArrayLike, sigma: float) -> float:
+    """OR of one level at noise `sigma`; see `overlap` for the formula and the arguments."""
+    return overlap(codewords, prior, (sigma,))[0].overlap_rate
+
+
+def effective_codebook_size(codewords: Floats, prior: npt.ArrayLike, sigma: float) -> float:
+    """ECS = 1 / OR of one level at noise `sigma`; never above 1 / sum p^2, nor the perplexity."""
+    return overlap(codewords, prior, (sigma,))[0].effective_codebook_size
+
+
+def latent_variance(latent: Floats) -> float:
+    """Mean over dimensions of the variance of `latent` (N, d): the unit of kappa.
+
+    The noise of a sweep is sigma^2 = kappa * latent_variance; DRQ 5.3 says only that noise is
+    scaled by the empirical latent variance, so the factor kappa is our reading.
+    """
+    variance = float(latent.var(axis=0, dtype=np.float64).mean())
+    if not variance > 0:
+        raise BadInput(
+            "all latent vectors are the same, so noise has no scale; the encoder has collapsed: "
+            "train again with a smaller learning rate or another seed"
+        )
+    return variance
+
+
+def _checked_prior(codewords: Floats, prior: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    shares = np.asarray(prior, dtype=np.float64)
+    if codewords.ndim != 2 or shares.shape != (len(codewords),):
+        raise BadInput(
+            f"the prior wants one share a codeword, got {shares.shape} for {codewords.shape}"
+        )
+    if (shares < 0).any() or not math.isclose(shares.sum(), 1, rel_tol=1e-6):
+        raise BadInput(
+            f"the prior wants shares of at least 0 that sum to 1, got a sum of {shares.sum()}; "
+            "divide the counts by the number of items"
+        )
+    return shares
+
+
+def _weighted_kernels(
+    points: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], scales: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Sum over i != j of p_i p_j exp(scale * ||c_i - c_j||^2), for each scale."""
+    size = len(points)
+    squares = np.einsum("kd,kd->k", points, points)
+    sums = np.zeros(len(scales))
+    height = max(1, _BLOCK_ENTRIES // size)
+    for start in range(0, size, height):
+        rows = slice(start, min(start + height, size))
+        # Pairs to the right of the block are visited once and count twice.
+        weights = shares[start:].astype(np.float32)
+        weights[rows.stop - start :] *= 2
+        distances = points[rows] @ points[start:].T
+        distances *= -2
+        distances += squares[rows, None]
+        distances += squares[start:]
+        np.maximum(distances, 0, out=distances)
+        np.fill_diagonal(distances, np.inf)  # the diagonal is the distribution penalty
+        small = distances.astype(np.float32)
+        kernel = np.empty_like(small)
+        for place, scale in enumerate(scales):
+            with np.errstate(over="ignore"):  # far codewords under little noise: exp(-inf) = 0
+                np.multiply(small, np.float32(scale), out=kernel)
+            np.exp(kernel, out=kernel)
+            sums[place] += shares[rows] @ (kernel @ weights).astype(np.float64)
+    return sums

@@ -1,0 +1,82 @@
+"""How near vectors come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidmint.errors import BadInput
+from sidmint.types import Floats
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Sums over `num_vectors` of `num_dimensions` each; the properties are the figures."""
+
+    num_vectors: int
+    num_dimensions: int
+    squared_error: float
+    squared_deviation: float
+    cosines: float
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error a vector and a dimension, in squared units of the input."""
+        return self.squared_error / (self.num_vectors * self.num_dimensions)
+
+    @property
+    def relative_mse(self) -> float:
+        """Squared error / squared deviation from the mean: 0 exact, 1 no better than the mean."""
+        if not self.squared_deviation > 0:
+            raise BadInput(
+                f"relative error wants vectors that vary; the {self.num_vectors} given all "
+                "equal their mean"
+            )
+        return self.squared_error / self.squared_deviation
+
+    @property
+    def cosine(self) -> float:
+        """Mean cosine of a vector and its reconstruction; 0 for a pair with a zero vector."""
+        return self.cosines / self.num_vectors
+
+
+def reconstruction(
+    vectors: Floats, reconstructed: Floats, mean: npt.NDArray[np.floating] | None = None
+) -> Reconstruction:
+    """`Reconstruction` of `vectors` (N, D) by `reconstructed` (N, D), in any space.
+
+    `mean` (D,) is what deviations are measured from; it defaults to that of `vectors`. Name it
+    when `vectors` are a part of the catalogue: with the mean of the whole, parts can be added
+    up by `total`, and cold items are compared on the scale of all items.
+    """
+    if vectors.shape != reconstructed.shape or vectors.ndim != 2 or len(vectors) == 0:
+        raise BadInput(
+            f"reconstruction wants two tables of one shape with at least one row, got "
+            f"{vectors.shape} and {reconstructed.shape}"
+        )
+    true, back = vectors.astype(np.float64), reconstructed.astype(np.float64)
+    centre = true.mean(axis=0) if mean is None else mean.astype(np.float64)
+    lengths = np.linalg.norm(true, axis=1) * np.linalg.norm(back, axis=1)
+    products = np.einsum("nd,nd->n", true, back)
+    return Reconstruction(
+        num_vectors=len(true),
+        num_dimensions=true.shape[1],
+        squared_error=float(((true - back) ** 2).sum()),
+        squared_deviation=float(((true - centre) ** 2).sum()),
+        cosines=float((products[lengths > 0] / lengths[lengths > 0]).sum()),
+    )
+
+
+def total(parts: Iterable[Reconstruction]) -> Reconstruction:
+    """Figures of several parts of a catalogue together; all measured from one `mean`."""
+    listed = tuple(parts)
+    return Reconstruction(
+        num_vectors=sum(part.num_vectors for part in listed),
+        num_dimensions=listed[0].num_dimensions,
+        squared_error=sum(part.squared_error for part in listed),
+        squared_deviation=sum(part.squared_deviation for part in listed),
+        cosines=sum(part.cosines for part in listed),
+    )

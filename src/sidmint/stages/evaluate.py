@@ -1,0 +1,106 @@
+"""evaluate: item-to-item retrieval on held-out events, by vectors, by ids and by chance.
+
+Reads ingest, embed, train and assign; writes hit_rates.parquet, cases.parquet (ranks case by
+case, from which segments are made) and metrics.json.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import Interactions
+from sidmint.evaluation import Cases, ItemToItem, held_out_cases, item_to_item, random_negatives
+from sidmint.params import Params
+from sidmint.progress import Track, silent
+from sidmint.seeds import generator_for
+from sidmint.types import Outcome
+
+RESULT_VERSION = 1
+
+
+def evaluate(
+    params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent
+) -> Outcome:
+    """Hit rates, retention and AUCs of one tokenizer's published ids (DRQ 5.5)."""
+    from sidmint.tokenizers import storage
+
+    model = storage.load(artifacts.folder("train", tokenizer))
+    vectors = artifacts.embeddings().vectors
+    cases = _cases(artifacts)
+    negatives = random_negatives(
+        cases,
+        len(vectors),
+        params.evaluate.negatives,
+        generator_for(params.seed, "evaluate", "negatives"),
+    )
+    result = item_to_item(
+        vectors,
+        artifacts.codes("sids", tokenizer),
+        model.reconstruct,
+        cases,
+        negatives,
+        model.hierarchical,
+        track,
+    )
+    metrics = _metrics(result, params.evaluate.cutoffs)
+    with artifacts.writing("evaluate", tokenizer) as out:
+        out.table("hit_rates", _hit_rates(result, params.evaluate.cutoffs))
+        out.table("cases", _case_table(cases, result))
+        out.metrics(metrics)
+    return Outcome(_headline(tokenizer, metrics, params.evaluate.cutoffs), metrics)
+
+
+def _cases(artifacts: Artifacts) -> Cases:
+    """Test cases from the events that training was kept from: split "test" and "cold"."""
+    rows = artifacts.items().select("item_id").with_row_index("row")
+    events = artifacts.interactions().join(
+        rows, on=Interactions.ITEM_ID, how="left", maintain_order="left"
+    )
+    return held_out_cases(
+        users=events[Interactions.USER_ID].rank("dense").to_numpy().astype(np.int64),
+        positions=events[Interactions.POSITION].to_numpy().astype(np.int64),
+        items=events["row"].cast(pl.Int64).fill_null(-1).to_numpy(),
+        held_out=events[Interactions.SPLIT].is_in(["test", "cold"]).to_numpy(),
+    )
+
+
+def _metrics(result: ItemToItem, cutoffs: tuple[int, ...]) -> dict[str, float]:
+    metrics: dict[str, float] = {"num_cases": len(result.original)}
+    for cutoff in cutoffs:
+        rates = result.hit_rates(cutoff)
+        metrics[f"hr_original_at_{cutoff}"] = rates["original"]
+        metrics[f"hr_at_{cutoff}"] = rates["reconstructed"]
+        metrics[f"prefix_hr_at_{cutoff}"] = rates["prefix"]
+        metrics[f"retention_at_{cutoff}"] = result.retention(cutoff)
+    return metrics | {
+        "auc_embedding": result.auc_embedding,
+        "auc_prefix": result.auc_prefix,
+        "auc_exact": result.auc_exact,
+    }
+
+
+def _hit_rates(result: ItemToItem, cutoffs: tuple[int, ...]) -> pl.DataFrame:
+    rows = [
+        (space, cutoff, rate)
+        for cutoff in sorted(cutoffs)
+        for space, rate in result.hit_rates(cutoff).items()
+    ]
+    schema = {"space": pl.String, "k": pl.Int32, "hit_rate": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("space", "k")
+
+
+def _case_table(cases: Cases, result: ItemToItem) -> pl.DataFrame:
+    """One row a case: SPACE_better items score above the target, SPACE_tied others as high."""
+    columns = {"query_row": cases.queries, "target_row": cases.targets}
+    for space in ("original", "reconstructed", "prefix"):
+        ranks = getattr(result, space)
+        columns[f"{space}_better"] = ranks.num_better.astype(np.int32)
+        columns[f"{space}_tied"] = ranks.num_tied.astype(np.int32)
+    return pl.DataFrame(columns)
+
+
+def _headline(tokenizer: str, metrics: dict[str, float], cutoffs: tuple[int, ...]) -> str:
+    kept = ", ".join(f"@{cutoff} {metrics[f'retention_at_{cutoff}']:.1%}" for cutoff in cutoffs)
+    return f"{tokenizer}: {metrics['num_cases']:,} cases; retention {kept or 'not asked for'}"

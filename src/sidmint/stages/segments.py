@@ -1,0 +1,172 @@
+"""segments: the evaluation split by head, torso, tail and cold items, and where cold items land.
+
+Reads ingest, embed, train, assign and evaluate; writes segments.parquet, cold.json and
+metrics.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import Items
+from sidmint.diagnostics import reconstruction
+from sidmint.evaluation import (
+    ColdReach,
+    Ranks,
+    SegmentScore,
+    assign_segments,
+    cold_reach,
+    score_segments,
+)
+from sidmint.params import Params
+from sidmint.progress import Track, silent
+from sidmint.types import Floats, Ints, Outcome
+
+if TYPE_CHECKING:
+    from sidmint.tokenizers.base import Tokenizer
+
+RESULT_VERSION = 1
+
+
+def segments(
+    params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent
+) -> Outcome:
+    """Hit rates by the popularity of the target, and how ids serve items without history.
+
+    Ranks come from evaluate: nothing is searched again. A figure that a segment cannot have (no
+    case, no cold item, original vectors no better than chance) is left out of the metrics and
+    null in the table: a gate rule on it then fails for want of it.
+    """
+    items = artifacts.items()
+    cold = items[Items.COLD].to_numpy()
+    segment_of = assign_segments(
+        items[Items.NUM_TRAIN].to_numpy(),
+        cold,
+        params.segments.head_share,
+        params.segments.torso_share,
+    )
+    cutoffs = artifacts.table("evaluate", "hit_rates", tokenizer)["k"].unique().sort().to_list()
+    cases = artifacts.table("evaluate", "cases", tokenizer)
+    scores = score_segments(
+        segment_of,
+        cases["target_row"].to_numpy(),
+        _ranks(cases, "original"),
+        _ranks(cases, "reconstructed"),
+        cutoffs,
+    )
+    cold_metrics, cold_page = _cold(artifacts, tokenizer, cold)
+    metrics = {**cold_metrics, **_segment_metrics(scores)}
+    with artifacts.writing("segments", tokenizer) as out:
+        out.table("segments", _segment_table(scores, cutoffs))
+        out.json("cold", cold_page)
+        out.metrics(metrics)
+    return Outcome(_headline(tokenizer, scores, cutoffs, metrics), metrics)
+
+
+def _ranks(cases: pl.DataFrame, space: str) -> Ranks:
+    better, tied = (
+        cases[f"{space}_{side}"].to_numpy().astype(np.int64) for side in ("better", "tied")
+    )
+    return Ranks(better, tied)
+
+
+def _cold(
+    artifacts: Artifacts, tokenizer: str, cold: npt.NDArray[np.bool_]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics of the cold items, and the page cold.json that describes them."""
+    from sidmint.tokenizers import storage
+
+    fitted_on = artifacts.json("train", "tokenizer", tokenizer)["fitted_on"]
+    counts = {"num_cold_items": int(cold.sum()), "num_warm_items": int((~cold).sum())}
+    page: dict[str, Any] = {**counts, "tokenizer_fitted_on": fitted_on}
+    if not cold.any() or cold.all():
+        return {"num_cold_items": counts["num_cold_items"]}, page
+    codes = artifacts.codes("codes", tokenizer)
+    published = cold_reach(artifacts.codes("sids", tokenizer), cold)
+    joined = cold_reach(codes, cold)
+    model = storage.load(artifacts.folder("train", tokenizer))
+    vectors = artifacts.embeddings().vectors
+    metrics = {
+        "num_cold_items": counts["num_cold_items"],
+        "cold_coverage": published.coverage,
+        "cold_new_id_share": joined.new_id_share,
+        "cold_new_prefix_share": joined.new_prefix_share(min(2, codes.shape[1])),
+        "cold_relative_mse": reconstruction(
+            vectors[cold], model.reconstruct(codes[cold]), vectors.mean(axis=0, dtype=np.float64)
+        ).relative_mse,
+    }
+    page |= {
+        "saw_cold_content": fitted_on == "all",
+        "distance_to_quantized": _distances(model, vectors, codes, cold),
+        "warm_items_in_joined_bucket": _spread(joined.warm_neighbours[-1]),
+        "new_prefix_share_by_length": _new_prefixes(joined),
+    }
+    return metrics, page
+
+
+def _distances(
+    model: Tokenizer, vectors: Floats, codes: Ints, cold: npt.NDArray[np.bool_]
+) -> dict[str, dict[str, float]]:
+    """Distance in latent space from an item to the sum of its codewords, cold beside warm."""
+    gaps = np.linalg.norm(model.latent(vectors) - model.codebooks().decode(codes), axis=1)
+    return {"cold": _spread(gaps[cold]), "warm": _spread(gaps[~cold])}
+
+
+def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
+    return {
+        "mean": float(values.mean()),
+        "median": float(np.median(values)),
+        "p90": float(np.quantile(values, 0.9)),
+        "max": float(values.max()),
+    }
+
+
+def _new_prefixes(reach: ColdReach) -> list[float]:
+    return [reach.new_prefix_share(length + 1) for length in range(len(reach.warm_neighbours))]
+
+
+def _segment_metrics(scores: Sequence[SegmentScore]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for score in scores:
+        metrics[f"num_cases_{score.segment}"] = score.num_cases
+        metrics |= {f"{name}_{score.segment}": value for name, value in score.figures.items()}
+    return metrics
+
+
+def _segment_table(scores: Sequence[SegmentScore], cutoffs: Sequence[int]) -> pl.DataFrame:
+    counts = {"segment": pl.String, "num_items": pl.Int32, "num_cases": pl.Int32}
+    names = ("hr_original", "hr", "retention")
+    figures = {f"{name}_at_{cutoff}": pl.Float64 for cutoff in cutoffs for name in names}
+    rows = [
+        {
+            "segment": score.segment,
+            "num_items": score.num_items,
+            "num_cases": score.num_cases,
+            **{name: score.figures.get(name) for name in figures},
+        }
+        for score in scores
+    ]
+    return pl.DataFrame(rows, schema={**counts, **figures})
+
+
+def _headline(
+    tokenizer: str,
+    scores: Sequence[SegmentScore],
+    cutoffs: Sequence[int],
+    metrics: Mapping[str, float],
+) -> str:
+    cases = ", ".join(f"{score.num_cases:,} {score.segment}" for score in scores)
+    told = [f"{tokenizer}: cases {cases}"]
+    for score in scores:
+        rate = score.figures.get(f"hr_at_{cutoffs[-1]}") if cutoffs else None
+        if rate is not None:
+            told.append(f"{score.segment} hits@{cutoffs[-1]} {rate:.1%}")
+    if "cold_coverage" in metrics:
+        told.append(f"cold coverage {metrics['cold_coverage']:.1%}")
+    return "; ".join(told)

@@ -1,0 +1,178 @@
+"""Facts of single tokenizers and of the training loop."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import worlds
+from sidmint.errors import BadInput
+from sidmint.losses import LOSSES, Loss, TokenizerStep
+from sidmint.tokenizers import RqVae, make_tokenizer
+from sidmint.tokenizers.base import describe_fit
+from sidmint.tokenizers.encoders import Autoencoder
+from sidmint.tokenizers.training import Losses, Schedule, Split, split_rows, train
+
+FAST = {"sizes": (8, 8), "hidden": (32,), "latent_dim": 8, "batch_size": 128}
+
+
+def first_value(log: Any, metric: str) -> float:
+    return next(point.value for point in log.curve if point.metric == metric)
+
+
+def test_rq_kmeans_takes_a_nested_grid_apart() -> None:
+    world = worlds.nested_grid()
+    tokenizer = make_tokenizer("rq_kmeans", {"sizes": world.codebooks.sizes})
+    tokenizer.fit(world.vectors, seed=1)
+    codes = tokenizer.encode(world.vectors)
+    assert np.array_equal(tokenizer.reconstruct(codes), world.vectors)
+    assert np.array_equal(tokenizer.encode(tokenizer.reconstruct(codes)), codes)
+    assert len(np.unique(codes, axis=0)) == len(world.vectors)
+
+
+def test_reconstruction_and_quantization_start_in_the_same_order() -> None:
+    tokenizer = make_tokenizer("rq_vae", {**FAST, "start_steps": 100, "steps": 40})
+    log = tokenizer.fit(worlds.smooth_items(), seed=1)
+    ratio = first_value(log, "commitment") / first_value(log, "reconstruction")
+    assert 0.1 < ratio < 10
+
+
+def test_units_of_the_vectors_change_no_code() -> None:
+    vectors = worlds.smooth_items()
+    codes = []
+    for scale in (1.0, 64.0):
+        tokenizer = make_tokenizer("rq_vae", {**FAST, "start_steps": 20, "steps": 20})
+        tokenizer.fit(vectors * np.float32(scale), seed=1)
+        codes.append(tokenizer.encode(vectors * np.float32(scale)))
+    assert np.array_equal(*codes)
+
+
+@pytest.mark.parametrize("start", ["autoencoder", "latents", "random"])
+def test_codebooks_start_where_the_config_says(start: str) -> None:
+    settings = {**FAST, "start": start, "start_steps": 20, "steps": 10}
+    log = make_tokenizer("rq_vae", settings).fit(worlds.smooth_items(), seed=1)
+    metrics = {point.metric for point in log.curve}
+    assert ("autoencoder_loss" in metrics) == (start == "autoencoder")
+    assert {"loss", "reconstruction", "commitment", "perplexity_2", "dead_codes_1"} <= metrics
+
+
+def test_a_started_latent_has_unit_variance_and_the_same_reconstruction() -> None:
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(6, (5,), 3)
+    inputs = torch.randn(50, 6)
+    before, latent = autoencoder.decoder(autoencoder.encoder(inputs)), autoencoder.encoder(inputs)
+    autoencoder.scale_latent(8.0)
+    torch.testing.assert_close(autoencoder.encoder(inputs), 8 * latent)
+    torch.testing.assert_close(autoencoder.decoder(autoencoder.encoder(inputs)), before)
+
+
+def test_a_loss_that_the_tokenizer_cannot_serve_is_refused_naming_both() -> None:
+    class Demanding(Loss):
+        needs: ClassVar[frozenset[str]] = frozenset({"latent", "pair_targets"})
+
+        def __call__(self, step: TokenizerStep) -> Tensor:
+            raise AssertionError
+
+    LOSSES.register("demanding")(Demanding)
+    try:
+        with pytest.raises(BadInput, match=r"'demanding' needs pair_targets, .*'rq_vae'"):
+            make_tokenizer("rq_vae", {"losses": [{"name": "demanding"}]})
+    finally:
+        del LOSSES._entries["demanding"]
+
+
+def test_losses_attach_by_configuration() -> None:
+    losses = [{"name": "reconstruction", "weight": 2.0}, {"name": "commitment", "beta": 0.5}]
+    tokenizer = make_tokenizer("rq_vae", {"losses": losses})
+    assert isinstance(tokenizer, RqVae)
+    assert [(term.weight, loss.model_dump()) for term, loss in tokenizer._losses] == [
+        (2.0, {}),
+        (1.0, {"beta": 0.5}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ([{"name": "hamr2"}], "unknown loss 'hamr2'"),
+        ([{"name": "commitment", "bata": 1}], "commitment.bata; did you mean beta"),
+        ([{"name": "commitment"}], "no loss .* judge"),
+        ([{"name": "reconstruction"}, {"name": "reconstruction"}], "named twice"),
+    ],
+)
+def test_loss_lists_that_cannot_work_are_refused(losses: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        make_tokenizer("rq_vae", {"losses": losses})
+
+
+def test_a_collapse_is_said_in_words() -> None:
+    codes = np.zeros((100, 2), dtype=np.int32)
+    codes[:, 1] = np.arange(100) % 16
+    codes[:3, 0] = 5
+    log = describe_fit(codes, (16, 16), [], 1)
+    assert log.collapsed == ("level 1 collapsed: 2 of 16 codes used, perplexity 1.1",)
+    assert log.perplexities[1] == pytest.approx(16, rel=0.01)
+
+
+class _Line(nn.Module):
+    """One parameter that training pulls to 1 and validation wants at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(0.0))
+
+
+SCHEDULE = Schedule(steps=200, batch_size=2, learning_rate=0.1, patience=3)
+SPLIT = Split(torch.arange(4), torch.arange(4, 6))
+
+
+def test_training_stops_early_and_puts_the_best_state_back() -> None:
+    line = _Line()
+
+    def objective(rows: Tensor) -> Losses:
+        wanted = 0.0 if rows[0] >= 4 else 1.0
+        loss = (line.value - wanted) ** 2
+        return Losses(loss, loss)
+
+    curve, steps = train(line, objective, SPLIT, SCHEDULE, torch.Generator(), "tokenizers.x")
+    judged = [point.value for point in curve if point.metric == "validation_judged"]
+    assert steps == 20  # a check every 5 steps: the first is the best, then three without
+    assert line.value.item() ** 2 == pytest.approx(min(judged)) == pytest.approx(judged[0])
+
+
+def test_a_diverging_loss_names_step_and_setting() -> None:
+    line = _Line()
+    seen = []
+
+    def objective(rows: Tensor) -> Losses:
+        seen.append(rows)
+        loss = line.value * (float("nan") if len(seen) == 4 else 1.0)
+        return Losses(loss, loss, {"hamr": loss, "fine": line.value * 0})
+
+    message = r"loss hamr is not a finite number at step 4; lower tokenizers\.x\.learning_rate"
+    with pytest.raises(BadInput, match=message):
+        train(line, objective, SPLIT, SCHEDULE, torch.Generator(), "tokenizers.x")
+
+
+@pytest.mark.parametrize("num_rows", [2, 3, 40, 1000])
+def test_a_split_has_every_row_once(num_rows: int) -> None:
+    split = split_rows(num_rows, 0.05, torch.Generator().manual_seed(1))
+    both = torch.cat([split.training, split.validation])
+    assert sorted(both.tolist()) == list(range(num_rows))
+    assert len(split.validation) == max(1, round(0.05 * num_rows))
+
+
+@pytest.mark.slow
+def test_beauty_rq_vae_reaches_its_entropy(beauty: Any) -> None:
+    """METHODS: entropy 9.284 nats for a warm-started RQ-VAE on these vectors, 3 x 256."""
+    vectors = np.load(beauty / "minilm_l6_v2.npy").astype(np.float32)
+    tokenizer = make_tokenizer("rq_vae", {})
+    log = tokenizer.fit(vectors, seed=7)
+    counts = np.unique(tokenizer.encode(vectors), axis=0, return_counts=True)[1]
+    shares = counts / counts.sum()
+    assert -(shares * np.log(shares)).sum() >= 9.28
+    assert not log.collapsed
