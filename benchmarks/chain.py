@@ -44,7 +44,9 @@ def main() -> None:
         root = _workspace(Path(folder) / "clone", asked)
         rows = [_measure(root, command) for command in _commands(asked.tokenizers.split(","))]
     for row in rows:
-        print(f"{row.stage:24s} {row.wall_s:8.1f} s  {row.cpu_s:8.1f} s CPU {row.peak_mib:8.0f} MiB")
+        print(
+            f"{row.stage:24s} {row.wall_s:8.1f} s  {row.cpu_s:8.1f} s CPU {row.peak_mib:8.0f} MiB"
+        )
     total, peak = sum(row.wall_s for row in rows), max(row.peak_mib for row in rows)
     print(f"{'all, one after another':24s} {total:8.1f} s  {'':14s} {peak:8.0f} MiB")
     results = REPOSITORY / "benchmarks" / "results"

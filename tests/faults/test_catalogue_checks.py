@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from sidmint.adapters.gx_catalogue import check_catalogue, sorted_user_share
+from sidmint.adapters.gx_catalogue import check_catalogue
 
 Tables = tuple[pl.DataFrame, pl.DataFrame]
 
@@ -98,25 +98,3 @@ def test_missing_columns_fail_by_name():
     assert reasons["items_title_present"] == "items has no column title"
     assert reasons["interactions_split_known"] == "interactions has no column split"
     assert reasons["interactions_user_position_unique"] == "interactions has no column position"
-
-
-def test_sequences_sorted_by_number_are_found_though_text_sorts_otherwise():
-    frame = pl.DataFrame(
-        {"user_id": ["u"] * 5, "position": range(5), "item_id": ["2", "9", "10", "11", "100"]}
-    )
-    assert sorted_user_share(frame) == 1.0
-    assert sorted_user_share(frame.with_columns(pl.col("item_id").reverse())) == 0.0
-
-
-def test_users_that_cannot_tell_are_left_out_of_the_sorted_share():
-    """Four events, or one item over and over, ascend without meaning anything."""
-    short = pl.DataFrame({"user_id": ["u"] * 4, "position": range(4), "item_id": list("abcd")})
-    same = pl.DataFrame({"user_id": ["v"] * 5, "position": range(5), "item_id": list("aaaaa")})
-    assert sorted_user_share(pl.concat([short, same])) is None
-    items, interactions = sound()
-    (row,) = (
-        row
-        for row in check_catalogue(items, interactions.head(4))
-        if row["name"] == "item_sorted_user_share"
-    )
-    assert (row["passed"], row["reason"]) == (True, "no user has 5 events to look at")

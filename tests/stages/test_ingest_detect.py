@@ -115,13 +115,13 @@ def test_repeated_texts_raise_the_allowed_collision_rate(tmp_path: Path) -> None
 
 
 def test_sizes_leave_far_more_ids_than_items() -> None:
-    assert [codes_a_level(n) for n in (4_999, 49_999, 1_999_999, 2_000_000)] == [
+    assert [codes_a_level(n) for n in (999, 49_999, 1_999_999, 2_000_000)] == [
         64,
         256,
         1024,
         4096,
     ]
-    for num_items in (100, 255, 256, 4_999, 5_000, 49_999, 50_000, 1_999_999):
+    for num_items in (100, 255, 256, 999, 1_000, 49_999, 50_000, 1_999_999):
         assert codes_a_level(num_items) ** 3 > 15 * num_items
         assert codes_a_level(num_items) < num_items
 
@@ -154,6 +154,6 @@ def test_a_known_format_gets_sizes_and_template_too(tmp_path: Path) -> None:
 def test_office_is_understood_as_it_stands(office: Path) -> None:
     proposal = propose(office / "items.parquet", office / "interactions.parquet")
     assert proposal.columns == {}
-    assert proposal.sizes == (64, 64, 64)
+    assert proposal.sizes == (256, 256, 256)
     assert proposal.min_interactions == 5
     assert proposal.template == "{title}. {brand}. {categories}. {description}"

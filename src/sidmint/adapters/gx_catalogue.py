@@ -11,6 +11,7 @@ import polars as pl
 
 from sidmint.adapters.gx_gate import judge
 from sidmint.adapters.gx_suites import Answer, Claim, ask
+from sidmint.catalogue import sorted_sequence_share
 from sidmint.contracts import Interactions, Items
 from sidmint.gate.rules import Rule
 
@@ -19,7 +20,6 @@ SPLITS = ("train", "validation", "test", "cold")
 MAX_SORTED_SHARE = 0.5
 """Five events fall in the order of their item ids by chance in one user of 120."""
 
-_MIN_EVENTS = 5
 _SORTED = "item_sorted_user_share"
 _USER, _POSITION = Interactions.USER_ID, Interactions.POSITION
 
@@ -51,11 +51,9 @@ def check_catalogue(
     rows = _check_rows("items", items, _item_checks(), docs)
     rows += _check_rows("interactions", interactions, _interaction_checks(), docs)
     facts = _facts(items, interactions)
-    rules = _fact_rules(expected_items, expected_interactions, _SORTED in facts)
+    rules = _fact_rules(expected_items, expected_interactions)
     for result in judge(rules, facts, docs, "catalogue_facts"):
         rows.append(_row(result.name, result.passed, result.reason))
-    if _SORTED not in facts:
-        rows.append(_row(_SORTED, True, f"no user has {_MIN_EVENTS} events to look at"))
     return rows
 
 
@@ -156,46 +154,18 @@ def _facts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, float |
             interactions.select(item).join(known, on=item, how="anti").height
         )
     if {_USER, item, _POSITION} <= set(interactions.columns):
-        share = sorted_user_share(interactions)
-        if share is not None:
-            facts[_SORTED] = share
+        events = interactions.select(_USER, _POSITION, pl.col(item).cast(pl.String)).drop_nulls()
+        facts[_SORTED] = sorted_sequence_share(events.sort(_USER, _POSITION))
     return facts
 
 
-def sorted_user_share(interactions: pl.DataFrame) -> float | None:
-    """Share of users whose events ascend by item id: near 0 unless the file is broken.
-
-    Of users with at least five events on at least two items; None where there is no such
-    user. Ids that are all whole numbers are also compared as numbers, the larger share
-    counts.
-    """
-    item = pl.col(Interactions.ITEM_ID)
-    frame = interactions.select(_USER, _POSITION, item).drop_nulls().sort(_USER, _POSITION)
-    number = item.cast(pl.Int64, strict=False)
-    orders = {"as_text": item.cast(pl.String)}
-    if frame.height and frame.select(number.is_not_null().all()).item():
-        orders["as_number"] = number
-    ascends = [
-        (order >= order.shift(1)).all().alias(name) for name, order in orders.items()
-    ]  # the first event has none before it: null, which all() leaves out
-    users = frame.group_by(_USER).agg(*ascends, num=pl.len(), distinct=item.n_unique())
-    users = users.filter((pl.col("num") >= _MIN_EVENTS) & (pl.col("distinct") > 1))
-    if users.is_empty():
-        return None
-    return float(max(users[name].mean() for name in orders))  # type: ignore[type-var, arg-type]
-
-
-def _fact_rules(
-    expected_items: int | None, expected_interactions: int | None, has_sequences: bool
-) -> list[Rule]:
-    rules = [
+def _fact_rules(expected_items: int | None, expected_interactions: int | None) -> list[Rule]:
+    return [
         _count("num_items", expected_items),
         _count("num_interactions", expected_interactions),
         Rule("num_orphan_interactions", "num_orphan_interactions", "critical", high=0),
+        Rule(_SORTED, _SORTED, "critical", high=MAX_SORTED_SHARE),
     ]
-    if has_sequences:
-        rules.append(Rule(_SORTED, _SORTED, "critical", high=MAX_SORTED_SHARE))
-    return rules
 
 
 def _count(name: str, expected: int | None) -> Rule:

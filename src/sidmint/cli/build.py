@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from sidmint.cli.output import console, emit
-from sidmint.cli.workspace import Workspace, open_workspace
-from sidmint.errors import BadInput, Refused
+from sidmint.cli.workspace import Workspace, open_store, open_workspace
+from sidmint.errors import BadInput
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -69,15 +69,14 @@ def demo() -> None:
     show_places(here)
 
 
-def reconcile() -> None:
-    """Make MLflow's model versions and aliases agree with the registry folder."""
+def reconcile(as_json: Json = False) -> None:
+    """Make MLflow's model versions and aliases agree with the registry folder, which is the truth."""
     from sidmint.adapters.mlflow_runs import reconcile as repair
-    from sidmint.publishing.store import VersionStore
 
-    here = open_workspace()
-    store = VersionStore(here.layout.inside(here.params.registry.path))
-    for line in repair(here.layout, here.params.registry.model_name, store):
-        console.print(line)
+    here, store = open_workspace(), open_store()
+    store.recover()
+    done = repair(here.layout, here.params.registry.model_name, store)
+    emit(done, as_json, lambda: console.print("\n".join(done), markup=False))
 
 
 def show_places(here: Workspace) -> None:
@@ -113,7 +112,7 @@ def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": str(here.layout.root)}
     ended = subprocess.run(command, cwd=here.layout.root, env=environment, stdout=stdout)
     if ended.returncode:
-        raise Refused("the build did not end well: see the stage named above")
+        raise typer.Exit(ended.returncode)  # what went wrong has been said by then
 
 
 def _show_verdicts(here: Workspace, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,8 @@ def ingest(as_json: Json = False) -> None:
     from sidmint.stages.ingest import ingest as stage
 
     here = open_workspace()
-    _tell(stage(here.params, here.artifacts, check_catalogue, on_terminal), as_json)
+    check = partial(check_catalogue, docs=here.layout.data_docs)
+    _tell(stage(here.params, here.artifacts, check, on_terminal), as_json)
 
 
 def embed(as_json: Json = False) -> None:

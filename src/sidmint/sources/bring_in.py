@@ -39,7 +39,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class BroughtIn:
-    """What `bring_in` did: the paths to put under DVC, and what it saw, in words."""
+    """The paths to put under DVC, and what was seen, in words."""
 
     tracked: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -53,24 +53,18 @@ def demo_params() -> str:
 def bring_in(layout: Layout, sources: Sources) -> BroughtIn:
     """Copy the user's files to data/raw and write the params.yaml that fits them.
 
-    Tables are looked at for their columns (`detect.propose`); the Amazon and MovieLens
-    formats are known and need no mapping. Raises `BadInput` before anything is written.
+    What fits is `detect.propose`'s answer. Raises `BadInput` before anything is written.
     """
     for path in (sources.items, sources.interactions, sources.vectors):
         if path is not None and not path.exists():
             raise BadInput(f"{path} is not there; give the path of an existing file or folder")
-    proposal = None
-    if sources.kind == "table":
-        if sources.interactions is None:
-            raise BadInput("a table source wants an interactions file beside the items")
-        proposal = propose(sources.items, sources.interactions)
+    proposal = propose(sources.items, sources.interactions, sources.kind)
     targets = _targets(layout, sources)
     text = _params_text(sources, proposal, {k: t.name for k, (_, t) in targets.items()})
     parse_params(yaml.safe_load(text), "the proposed params.yaml")
     _replace_raw(layout, targets)
     layout.params.write_text(text, encoding="utf-8")
-    notes = proposal.notes if proposal else (f"reading {sources.kind} files",)
-    return BroughtIn(tuple(target for _, target in targets.values()), tuple(notes))
+    return BroughtIn(tuple(target for _, target in targets.values()), proposal.notes)
 
 
 def back_to_demo(layout: Layout) -> None:
@@ -115,7 +109,7 @@ def _replace_raw(layout: Layout, targets: dict[str, tuple[Path, Path]]) -> None:
     draft.replace(layout.raw)
 
 
-def _params_text(sources: Sources, proposal: Proposal | None, names: dict[str, str]) -> str:
+def _params_text(sources: Sources, proposal: Proposal, names: dict[str, str]) -> str:
     """The demo's params.yaml with the values that the user's files ask for; comments stay."""
     editor = YAML()
     editor.preserve_quotes = True
@@ -134,12 +128,13 @@ def _params_text(sources: Sources, proposal: Proposal | None, names: dict[str, s
     if "vectors" in names:
         params["embed"]["encoder"] = "precomputed"
         params["embed"]["path"] = f"data/raw/{names['vectors']}"
-    if proposal is not None:
-        ingest["columns"] = dict(proposal.columns)
-        ingest["min_interactions"] = proposal.min_interactions
-        params["embed"]["template"] = proposal.template
-        for settings in params["tokenizers"].values():
-            settings["sizes"] = list(proposal.sizes)
+    ingest["columns"] = dict(proposal.columns)
+    ingest["min_interactions"] = proposal.min_interactions
+    params["embed"]["template"] = proposal.template
+    for settings in params["tokenizers"].values():
+        settings["sizes"] = list(proposal.sizes)
+    for metric, rule in proposal.rules.items():
+        params["gate"]["rules"][metric].update(rule)
     written = io.StringIO()
     editor.dump(params, written)
     return written.getvalue()
