@@ -56,7 +56,7 @@ class Interactions:
 
 
 class PairsTable:
-    """`pairs.parquet`: collaborative pairs, sorted by `trigger`, then falling score, then `target`."""
+    """`pairs.parquet`: collaborative pairs by `trigger`, then falling score, then `target`."""
 
     TRIGGER = "trigger"  # str item id
     TARGET = "target"  # str item id
@@ -152,7 +152,7 @@ METRICS: dict[str, Metric] = {
 
 
 def describe_metric(name: str) -> Metric:
-    """The entry of `METRICS` that `name` is an instance of; a metric nobody described is an error."""
+    """The entry of `METRICS` that `name` is an instance of; one nobody described is an error."""
     import re
 
     if name in METRICS:

@@ -11,7 +11,9 @@ T = TypeVar("T")
 class Track(Protocol):
     """Wraps an iterable and shows how far it has come."""
 
-    def __call__(self, steps: Iterable[T], label: str, total: int | None = None) -> Iterable[T]: ...
+    def __call__(self, steps: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+        """The same steps, shown as they pass."""
+        ...
 
 
 def silent(steps: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:

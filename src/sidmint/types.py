@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Item vectors before tokenizing: row n of `vectors` (N, D) float32 belongs to `item_ids[n]`."""
+    """Vectors before tokenizing: row n of `vectors` (N, D) float32 belongs to `item_ids[n]`."""
 
     item_ids: tuple[str, ...]
     vectors: Floats
@@ -76,7 +76,7 @@ class Codebooks:
         return tuple(len(level) for level in self.levels)
 
     def decode(self, codes: Ints, num_levels: int | None = None) -> Floats:
-        """Quantized latent (N, d) of `codes` (N, L): the sum of the first `num_levels` codewords."""
+        """Quantized latent (N, d) of `codes` (N, L): the sum of `num_levels` codewords."""
         used = range(codes.shape[1] if num_levels is None else num_levels)
         quantized = np.zeros((len(codes), self.levels[0].shape[1]), dtype=np.float32)
         for level in used:

@@ -150,6 +150,28 @@ def test_kmeans_never_raises_its_inertia() -> None:
     )
 
 
+def test_swaps_only_ever_lower_the_inertia() -> None:
+    points = torch.from_numpy(worlds.smooth_items())
+    plain = kmeans(points, 16, generator())
+    swapped = kmeans(points, 16, generator(), swap_rounds=8)
+    assert swapped.inertia[: len(plain.inertia)] == plain.inertia
+    assert list(swapped.inertia) == sorted(swapped.inertia, reverse=True)
+    distances = (points - swapped.codewords_Kd[swapped.codes_N]).square().sum(dim=1)
+    assert float(distances.sum()) == pytest.approx(swapped.inertia[-1], rel=1e-5)
+    assert torch.equal(nearest(points, swapped.codewords_Kd), swapped.codes_N)
+
+
+def test_swaps_free_a_codeword_that_two_share() -> None:
+    # Two codewords start around 0, one has to serve 100 and 110: Lloyd cannot mend it.
+    points = torch.tensor([[-1.0], [1.0], [99.0], [101.0], [109.0], [111.0]])
+    stuck = kmeans_module._lloyd(points, torch.tensor([[-1.0], [1.0], [105.0]]), 50, 0.0)
+    assert stuck.inertia[-1] == 2 * (6**2 + 4**2)
+    moved = kmeans_module._swap(points, stuck, 1, generator())
+    freed = kmeans_module._lloyd(points, moved, 50, 0.0)
+    assert freed.inertia[-1] == 6.0
+    assert sorted(freed.codewords_Kd[:, 0].tolist()) == [0.0, 100.0, 110.0]
+
+
 def test_energy_splits_level_by_level_where_codewords_are_means() -> None:
     points = torch.from_numpy(worlds.smooth_items()).double().float()
     levels = residual_kmeans(points, (8, 6), generator(), iterations=200, tolerance=0.0)

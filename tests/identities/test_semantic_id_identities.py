@@ -84,7 +84,7 @@ def test_ids_as_words() -> None:
     assert tokens_of((12, 7, 201, 0)) == ("<a_12>", "<b_7>", "<c_201>", "<d_0>")
 
 
-@pytest.mark.parametrize("text", ["", "12-", "a-1", "1--2", "-1", "1 2", "1-2\n", "１-2"])
+@pytest.mark.parametrize("text", ["", "12-", "a-1", "1--2", "-1", "1 2", "1-2\n", "\uff11-2"])
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is no Semantic ID"):
         parse_id(text)

@@ -8,7 +8,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from sidmint.cli.output import console, emit
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
@@ -70,7 +69,7 @@ def demo() -> None:
 
 
 def reconcile(as_json: Json = False) -> None:
-    """Make MLflow's model versions and aliases agree with the registry folder, which is the truth."""
+    """Make MLflow's model versions and aliases agree with the registry, which is the truth."""
     from sidmint.adapters.mlflow_runs import reconcile as repair
 
     here, store = open_workspace(), open_store()
@@ -83,16 +82,17 @@ def show_places(here: Workspace) -> None:
     """Where the report, the Data Docs, the published table and the run history are."""
     root = here.layout.root
     registry = here.params.registry.path
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     docs = next(here.layout.data_docs.rglob("index.html"), here.layout.data_docs)
-    table.add_row("report", str(here.layout.stage("report") / "report.html"))
-    table.add_row("Data Docs", str(docs))
-    table.add_row("published table", f"{root / registry / 'versions'}  (sidmint versions)")
-    table.add_row("metric history", "sidmint history collision_rate")
-    table.add_row(
-        "run history", f"mlflow ui --backend-store-uri sqlite:///{here.layout.mlflow_database}"
-    )
-    console.print(table, soft_wrap=True)
+    places = {
+        "report": here.layout.stage("report") / "report.html",
+        "Data Docs": docs,
+        "published table": f"{root / registry / 'versions'}  (sidmint versions)",
+        "metric history": "sidmint history collision_rate",
+        "run history": f"mlflow ui --backend-store-uri sqlite:///{here.layout.mlflow_database}",
+    }
+    for what, where in places.items():
+        # Whole paths on one line each: they are copied and clicked.
+        console.print(f"{what:16s} {where}", markup=False, soft_wrap=True)
 
 
 def _check_everything(here: Workspace) -> None:

@@ -27,7 +27,7 @@ _RAW_GITIGNORE = "# DVC lists the files it tracks in this folder below.\n"
 
 @dataclass(frozen=True)
 class Sources:
-    """The user's files: `kind` is the `ingest.source`; for movielens `items` is the set's folder."""
+    """The user's files. `kind` is `ingest.source`; for movielens `items` is the set's folder."""
 
     kind: str
     items: Path

@@ -1,0 +1,69 @@
+"""What a loss is: a callable on one typed step that says what it needs of the tokenizer.
+
+Shape letters: B rows of a batch, D input size, d latent size, L levels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from sidmint.quantization.residual import ResidualWalk
+from sidmint.registry import Registry
+from sidmint.settings import Settings, parse_settings
+
+
+@dataclass(frozen=True)
+class TokenizerStep:
+    """All that one forward pass of a gradient tokenizer made; what losses read."""
+
+    rows_B: Tensor
+    """Which item each row is: row numbers into the fitted vectors."""
+    inputs_BD: Tensor
+    latent_Bd: Tensor
+    walk: ResidualWalk
+    quantized_Bd: Tensor
+    """What the decoder was given: the quantized latent with its gradient estimator."""
+    reconstruction_BD: Tensor
+
+
+class Loss(Settings, ABC):
+    """A scalar to minimise; its fields are its settings.
+
+    `needs` are words from the tokenizer's `provides`; a loss that needs what a tokenizer
+    does not provide is refused when the tokenizer is built.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    judges: ClassVar[bool] = True
+    """Whether its held-out value says that one checkpoint is better than another."""
+
+    @abstractmethod
+    def __call__(self, step: TokenizerStep) -> Tensor:
+        """The loss of one batch: summed over dimensions and levels, averaged over rows."""
+
+
+LOSSES: Registry[type[Loss]] = Registry("loss")
+
+
+class LossTerm(BaseModel):
+    """One entry of `losses:`; keys other than `name` and `weight` are the loss's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    weight: float = Field(1.0, gt=0)
+
+    def build(self, where: str) -> Loss:
+        """The loss itself; `BadInput` names `where` for an unknown loss or setting."""
+        settings: dict[str, Any] = self.model_extra or {}
+        return parse_settings(LOSSES[self.name], settings, f"{where}.{self.name}")
+
+
+def term(name: str, weight: float = 1.0, **settings: Any) -> LossTerm:
+    """A `LossTerm` for defaults written in code: `term("commitment", beta=0.25)`."""
+    return LossTerm.model_validate({"name": name, "weight": weight, **settings})

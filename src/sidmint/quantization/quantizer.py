@@ -1,0 +1,57 @@
+"""The part of a gradient tokenizer between encoder and decoder. It holds no loss.
+
+Shape letters: B rows of a batch, d latent size, K codes of a level.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sidmint.quantization.residual import ResidualWalk, residual_walk
+
+Estimator = Callable[[Tensor, Tensor], Tensor]
+"""(quantized, source) -> quantized, with a gradient to the source."""
+
+
+class Quantizer(nn.Module, ABC):
+    """Latents to codes and to a quantized latent that the decoder may read."""
+
+    @abstractmethod
+    def tables(self) -> list[Tensor]:
+        """The (K_l, d) codebook of each level, with gradient to what learns."""
+
+    @abstractmethod
+    def start_from(self, tables: Sequence[Tensor]) -> None:
+        """Put the codebooks where `tables` say, one (K_l, d) a level."""
+
+    @abstractmethod
+    def forward(self, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
+        """The walk of a batch, and its quantized latent (B, d) with the gradient estimator."""
+
+
+class ResidualQuantizer(Quantizer):
+    """A residual walk over codebooks that learn by gradient, one `estimator` on the sum."""
+
+    def __init__(self, sizes: Sequence[int], num_dimensions: int, estimator: Estimator) -> None:
+        super().__init__()
+        self.codebooks = nn.ParameterList(torch.zeros(size, num_dimensions) for size in sizes)
+        self.estimator = estimator
+
+    def tables(self) -> list[Tensor]:
+        """The codebooks themselves."""
+        return list(self.codebooks)
+
+    def start_from(self, tables: Sequence[Tensor]) -> None:
+        """Copy `tables` into the codebooks."""
+        with torch.no_grad():
+            for codebook, table in zip(self.codebooks, tables, strict=True):
+                codebook.copy_(table)
+
+    def forward(self, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
+        """The walk of a batch, and its quantized latent (B, d) with the gradient estimator."""
+        walk = residual_walk(latent_Bd, self.tables())
+        return walk, self.estimator(walk.quantized, latent_Bd)

@@ -1,0 +1,138 @@
+"""assign: every item its codes, and codes made unique Semantic IDs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import SemanticIds as Columns
+from sidmint.params import Params
+from sidmint.progress import Track, silent
+from sidmint.semantic_ids import (
+    LastLevelDistances,
+    SemanticIds,
+    SharedCodes,
+    resolve_by_reassignment,
+    resolve_by_suffix,
+    shared_codes,
+)
+from sidmint.types import Codes, Floats, Ints, Outcome
+
+if TYPE_CHECKING:
+    from sidmint.tokenizers import Tokenizer
+
+RESULT_VERSION = 1
+
+
+def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
+    """Encode all items, cold ones too, and resolve collisions as `assign.resolution` says."""
+    from sidmint.tokenizers import check_vectors, storage
+
+    model = storage.load(artifacts.folder("train", tokenizer))
+    embeddings = artifacts.embeddings()
+    vectors = check_vectors(embeddings.vectors, model.num_dimensions, embeddings.item_ids)
+    codes = Codes(model.encode(vectors), model.config.sizes)
+    if params.assign.resolution == "suffix":
+        ids = resolve_by_suffix(codes, embeddings.item_ids)
+    else:
+        distances = _last_level_distances(model, vectors, codes.values)
+        ids = resolve_by_reassignment(codes, embeddings.item_ids, distances)
+    table = _table(embeddings.item_ids, ids)
+    before, after = shared_codes(codes.values), shared_codes(ids.parts)
+    metrics = _metrics(before, after, ids, table)
+    with artifacts.writing("assign", tokenizer) as out:
+        out.table("codes", _code_table(embeddings.item_ids, codes.values))
+        out.table("sids", table)
+        out.json("collisions", _report(params.assign.resolution, before, after, ids))
+        out.metrics(metrics)
+    return Outcome(_headline(tokenizer, params.assign.resolution, before, ids), metrics)
+
+
+def _last_level_distances(model: Tokenizer, vectors: Floats, codes: Ints) -> LastLevelDistances:
+    """Squared distances of what the earlier levels left over to every last codeword."""
+    import torch
+
+    from sidmint.quantization.assignment import all_distances
+
+    codebooks = model.codebooks()
+    last = torch.from_numpy(codebooks.levels[-1])
+    residuals = model.latent(vectors) - codebooks.decode(codes, codes.shape[1] - 1)
+
+    def distances(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        return np.asarray(all_distances(torch.from_numpy(residuals[rows]), last).numpy())
+
+    return distances
+
+
+def _metrics(
+    before: SharedCodes, after: SharedCodes, ids: SemanticIds, table: pl.DataFrame
+) -> dict[str, float]:
+    alone = shared_codes(ids.codes.values)
+    return {
+        "num_items": before.num_items,
+        "num_null_ids": table[Columns.SEMANTIC_ID].null_count(),
+        "num_distinct_codes": before.num_distinct_codes,
+        "collision_rate": before.collision_rate,
+        "collided_item_rate": before.collided_item_rate,
+        "largest_bucket": before.largest_bucket,
+        "resolved_collision_rate": after.collision_rate,
+        "moved_item_rate": float(ids.moved.mean()),
+        "suffixed_item_rate": alone.collided_item_rate,
+        "added_distortion": float(ids.added_distances.mean()),
+    }
+
+
+def _report(
+    policy: str, before: SharedCodes, after: SharedCodes, ids: SemanticIds
+) -> dict[str, object]:
+    return {
+        "policy": policy,
+        "before": _as_plain(before),
+        "after": _as_plain(after),
+        "moves": int(ids.moved.sum()),
+        "added_squared_distance": float(ids.added_distances.sum()),
+        "num_suffixed_items": shared_codes(ids.codes.values).num_collided_items,
+        "num_oversized_groups": ids.num_oversized_groups,
+    }
+
+
+def _as_plain(shared: SharedCodes) -> dict[str, float]:
+    return {
+        "num_items": shared.num_items,
+        "num_distinct_codes": shared.num_distinct_codes,
+        "collision_rate": shared.collision_rate,
+        "collided_item_rate": shared.collided_item_rate,
+        "largest_bucket": shared.largest_bucket,
+    }
+
+
+def _headline(tokenizer: str, policy: str, before: SharedCodes, ids: SemanticIds) -> str:
+    said = (
+        f"{tokenizer}: {before.num_items:,} items in {before.num_distinct_codes:,} codes "
+        f"(collision rate {before.collision_rate:.3f}), made unique by {policy}"
+    )
+    if policy == "reassign":
+        said += f", {ids.moved.sum():,} moved"
+    if ids.num_oversized_groups:
+        said += (
+            f"; {ids.num_oversized_groups:,} groups hold more items than the last level has codes "
+            "and got suffixes"
+        )
+    return said
+
+
+def _code_table(item_ids: Sequence[str], values: Ints) -> pl.DataFrame:
+    columns = {Columns.code(level + 1): values[:, level] for level in range(values.shape[1])}
+    return pl.DataFrame({Columns.ITEM_ID: list(item_ids), **columns})
+
+
+def _table(item_ids: Sequence[str], ids: SemanticIds) -> pl.DataFrame:
+    return _code_table(item_ids, ids.codes.values).with_columns(
+        pl.Series(Columns.SUFFIX, ids.suffixes),
+        pl.Series(Columns.SEMANTIC_ID, ids.strings(), dtype=pl.String),
+    )

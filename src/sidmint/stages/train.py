@@ -1,0 +1,98 @@
+"""train: fit one tokenizer on the item vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import Items
+from sidmint.errors import BadInput
+from sidmint.params import Params
+from sidmint.progress import Track, silent
+from sidmint.seeds import seed_for
+from sidmint.types import Outcome, Pairs
+
+if TYPE_CHECKING:
+    from sidmint.tokenizers import CurvePoint, TrainingLog
+
+RESULT_VERSION = 1
+
+
+def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
+    """Fit `tokenizer` on warm items, or on all, as `train.fit_on` says; keep its curve.
+
+    The headline says in words which level collapsed, if one did: the gate will refuse it.
+    """
+    from sidmint.tokenizers import check_vectors, make_tokenizer, storage
+
+    model = make_tokenizer(tokenizer, params.tokenizers.get(tokenizer, {}))
+    embeddings = artifacts.embeddings()
+    vectors = check_vectors(embeddings.vectors, item_ids=embeddings.item_ids)
+    fitted = _fitted_rows(artifacts, params.train.fit_on)
+    pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
+    seed = seed_for(params.seed, "train", tokenizer)
+    log = model.fit(vectors[fitted], pairs, seed, params.train.device, track)
+    metrics = _metrics(log, int(fitted.sum()))
+    with artifacts.writing("train", tokenizer) as out:
+        storage.save(model, out.folder, params.train.fit_on, int(fitted.sum()))
+        out.table("curve", _curve_table(log.curve))
+        out.metrics(metrics)
+    said = [f"{tokenizer}: fitted on {fitted.sum():,} {params.train.fit_on} items"]
+    said += log.collapsed or [_usage_words(log.perplexities, model.config.sizes)]
+    return Outcome("; ".join(said), metrics)
+
+
+def check_settings(params: Params) -> None:
+    """Build every tokenizer of the run, untrained, so that a wrong setting is found at once."""
+    from sidmint.tokenizers import make_tokenizer
+
+    for tokenizer in params.train.tokenizers:
+        if tokenizer not in params.tokenizers:
+            raise BadInput(
+                f"train.tokenizers names {tokenizer!r} but tokenizers.{tokenizer} is missing in "
+                f"params.yaml; add it ({{}} takes the defaults)"
+            )
+        make_tokenizer(tokenizer, params.tokenizers[tokenizer])
+
+
+def _fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:
+    cold = artifacts.items()[Items.COLD].to_numpy()
+    if fit_on == "warm" and cold.all():
+        raise BadInput("every item is cold: lower ingest.cold_share, or set train.fit_on to all")
+    return np.asarray(~cold if fit_on == "warm" else np.ones(len(cold), dtype=bool))
+
+
+def _renumbered(pairs: Pairs, fitted: npt.NDArray[np.bool_]) -> Pairs:
+    """`pairs` among the fitted items, as rows of the fitted vectors."""
+    rows = np.cumsum(fitted, dtype=np.int32) - 1
+    kept = fitted[pairs.triggers] & fitted[pairs.targets]
+    return Pairs(rows[pairs.triggers[kept]], rows[pairs.targets[kept]], pairs.scores[kept])
+
+
+def _metrics(log: TrainingLog, num_fitted: int) -> dict[str, float]:
+    metrics: dict[str, float] = {"num_fitted_items": num_fitted, "num_steps": log.num_steps}
+    for level, (perplexity, dead) in enumerate(
+        zip(log.perplexities, log.num_dead, strict=True), start=1
+    ):
+        metrics[f"fitted_perplexity_{level}"] = perplexity
+        metrics[f"fitted_dead_codes_{level}"] = dead
+    return metrics
+
+
+def _usage_words(perplexities: tuple[float, ...], sizes: tuple[int, ...]) -> str:
+    shares = ", ".join(
+        f"{value / size:.0%}" for value, size in zip(perplexities, sizes, strict=True)
+    )
+    return f"perplexity by level {shares} of the codebook"
+
+
+def _curve_table(curve: tuple[CurvePoint, ...]) -> pl.DataFrame:
+    """Sorted by metric, then step, so that equal curves are equal bytes."""
+    columns = {"step": pl.Int64, "metric": pl.String, "value": pl.Float64}
+    rows = sorted((point.metric, point.step, point.value) for point in curve)
+    ordered = [(step, metric, value) for metric, step, value in rows]
+    return pl.DataFrame(ordered, columns, orient="row")

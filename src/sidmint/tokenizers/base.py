@@ -1,0 +1,211 @@
+"""What every tokenizer is, and what its training leaves behind.
+
+Shape letters: N items, D embedding size, d latent size, L levels, K codes of a level.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from sidmint.errors import BadInput
+from sidmint.progress import Track, silent
+from sidmint.quantization.kmeans import TooFewPoints
+from sidmint.registry import Registry
+from sidmint.settings import Settings, parse_settings
+from sidmint.types import Codebooks, Floats, Ints, Pairs
+
+COLLAPSE_SHARE = 0.25
+"""A level whose perplexity is below this share of its codebook has collapsed. The worst case
+measured on Beauty (METHODS: codebooks started on untrained latents) had .11 at level 1."""
+
+Sizes = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
+
+
+class TokenizerConfig(Settings):
+    """Settings that every tokenizer has."""
+
+    sizes: Sizes = (256, 256, 256)
+    """Codes a level, first level first; levels may differ."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One value of a training curve. No clock time: two runs give the same curve."""
+
+    step: int
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """How a fit went: its curve, how long it took in steps, and the codes it ended with."""
+
+    curve: tuple[CurvePoint, ...]
+    num_steps: int
+    """Lloyd iterations over all levels, or gradient steps."""
+    perplexities: tuple[float, ...]
+    """exp(entropy of code usage) a level, over the fitted items."""
+    num_dead: tuple[int, ...]
+    """Codes that no fitted item uses, a level."""
+    collapsed: tuple[str, ...] = field(default=())
+    """One sentence for each level that collapsed; empty when all is well."""
+
+
+class Tokenizer(ABC):
+    """Turns vectors (N, D) into codes (N, L), and codes back into vectors.
+
+    numpy in, numpy out. `name` is what params.yaml calls it, for messages. A tokenizer is
+    made unfitted from its config; `fit` or `from_state` gives it what `encode` needs.
+    """
+
+    type_name: ClassVar[str]
+    """Its name in `TOKENIZERS`."""
+    hierarchical: ClassVar[bool]
+    """Whether a common prefix of codes means that two items are alike."""
+    uses_pairs: ClassVar[bool] = False
+    Config: ClassVar[type[TokenizerConfig]]
+
+    def __init__(self, config: TokenizerConfig, name: str | None = None) -> None:
+        self.config = config
+        self.name = name or self.type_name
+
+    @abstractmethod
+    def fit(
+        self,
+        vectors: Floats,
+        pairs: Pairs | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        track: Track = silent,
+    ) -> TrainingLog:
+        """Learn from `vectors` (N, D); `pairs` are rows of `vectors`. Returns the training log."""
+
+    @abstractmethod
+    def latent(self, vectors: Floats, device: str = "cpu") -> Floats:
+        """What is quantized, (N, d)."""
+
+    @abstractmethod
+    def codebooks(self) -> Codebooks:
+        """One table a level; the sum of one codeword a level is the quantized latent."""
+
+    @abstractmethod
+    def encode(self, vectors: Floats, device: str = "cpu") -> Ints:
+        """Codes (N, L) int32. A row's codes depend on that row alone."""
+
+    @abstractmethod
+    def reconstruct(self, codes: Ints, num_levels: int | None = None) -> Floats:
+        """Vectors (N, D) in input space from the first `num_levels` codes (all by default)."""
+
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything `from_state` needs beside the config, by name."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(
+        cls, config: TokenizerConfig, state: Mapping[str, np.ndarray], name: str | None = None
+    ) -> Self:
+        """The fitted tokenizer that `state()` came from."""
+
+    @property
+    @abstractmethod
+    def num_dimensions(self) -> int:
+        """D of the vectors it was fitted on."""
+
+    def too_few(self, error: TooFewPoints) -> BadInput:
+        """`TooFewPoints` in words that name the setting to change."""
+        what = (
+            "distinct items remain after ingest"
+            if error.level == 0
+            else ("distinct residuals are left by the levels before it")
+        )
+        return BadInput(
+            f"level {error.level} has {error.num_codes} codes but only {error.num_distinct} "
+            f"{what}; lower tokenizers.{self.name}.sizes[{error.level}]"
+            + (" or ingest.min_interactions" if error.level == 0 else "")
+        )
+
+
+TOKENIZERS: Registry[type[Tokenizer]] = Registry("tokenizer")
+
+
+def make_tokenizer(name: str, settings: Mapping[str, Any]) -> Tokenizer:
+    """The unfitted tokenizer that `tokenizers.NAME` of params.yaml describes.
+
+    `type` says which tokenizer it is, NAME itself by default, so that one type can run
+    under two names. Raises `BadInput` for an unknown type or setting, naming near ones.
+    """
+    values = dict(settings)
+    tokenizer = TOKENIZERS[str(values.pop("type", name))]
+    return tokenizer(parse_settings(tokenizer.Config, values, f"tokenizers.{name}"), name)
+
+
+def check_vectors(
+    vectors: np.ndarray, num_dimensions: int | None = None, item_ids: Sequence[str] | None = None
+) -> Floats:
+    """`vectors` as contiguous float32 (N, D), if every value is finite and D is as wanted.
+
+    Raises `BadInput` naming the first bad row, by its item where `item_ids` are given.
+    """
+    if vectors.ndim != 2 or not vectors.shape[1]:
+        raise BadInput(f"vectors must be an (items, dimensions) array, got shape {vectors.shape}")
+    if num_dimensions is not None and vectors.shape[1] != num_dimensions:
+        raise BadInput(
+            f"the tokenizer was fitted on vectors of {num_dimensions} dimensions, these have "
+            f"{vectors.shape[1]}; embed with the encoder it was fitted on, or train it again"
+        )
+    values = np.ascontiguousarray(vectors, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        row = int(bad[0])
+        who = f"row {row}" if item_ids is None else f"item {item_ids[row]!r} (row {row})"
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise BadInput(f"the vector of {who}{more} holds NaN or infinity; mend the embeddings")
+    return values
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` as a torch device; auto is CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cpu":
+        return torch.device("cpu")
+    if device.split(":")[0] != "cuda":
+        raise BadInput(f"train.device is {device!r}; choose auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise BadInput(
+            f"train.device is {device!r}, but torch sees no CUDA device; use auto or cpu"
+        )
+    return torch.device(device)
+
+
+def describe_fit(
+    codes: Ints, sizes: Sequence[int], curve: Sequence[CurvePoint], num_steps: int
+) -> TrainingLog:
+    """The log of a fit that gave the fitted items `codes` (N, L); says in words what collapsed."""
+    perplexities, dead, collapsed = [], [], []
+    for level, size in enumerate(sizes):
+        perplexity, num_dead = code_usage(np.bincount(codes[:, level], minlength=size))
+        perplexities.append(perplexity)
+        dead.append(num_dead)
+        if perplexity < COLLAPSE_SHARE * size:
+            collapsed.append(
+                f"level {level + 1} collapsed: {size - num_dead} of {size} codes used, "
+                f"perplexity {perplexity:.1f}"
+            )
+    return TrainingLog(tuple(curve), num_steps, tuple(perplexities), tuple(dead), tuple(collapsed))
+
+
+def code_usage(counts: np.ndarray) -> tuple[float, int]:
+    """Perplexity exp(H) in codes, and the number of codes never used, from counts (K,)."""
+    used = counts[counts > 0]
+    shares = used / used.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum())), int(len(counts) - len(used))

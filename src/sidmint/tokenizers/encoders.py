@@ -1,0 +1,97 @@
+"""Encoder and decoder of gradient tokenizers.
+
+Shape letters: N items, B rows of a batch, D input size, d latent size.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sidmint.quantization.quantizer import Quantizer
+
+ROWS_AT_ONCE = 1 << 14
+"""Rows a piece of exact inference: bounds its float64 activations."""
+
+
+class Mlp(nn.Sequential):
+    """Linear layers of the given widths with ReLU between them; torch's default start."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(widths):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        super().__init__(*layers[:-1])
+
+
+class Autoencoder(nn.Module):
+    """An MLP down to the latent and its mirror image back, on centred and scaled inputs.
+
+    Inputs are shifted by the catalogue's mean and divided by one number such that their
+    total variance is one: whatever the unit of the vectors, the squared error of a row
+    reads as a share of variance, and losses are in that unit.
+    """
+
+    mean_D: Tensor
+    scale: Tensor
+
+    def __init__(self, num_dimensions: int, hidden: Sequence[int], latent_dim: int) -> None:
+        super().__init__()
+        self.encoder = Mlp((num_dimensions, *hidden, latent_dim))
+        self.decoder = Mlp((latent_dim, *reversed(hidden), num_dimensions))
+        self.register_buffer("mean_D", torch.zeros(num_dimensions))
+        self.register_buffer("scale", torch.ones(()))
+
+    def learn_units(self, vectors_ND: Tensor) -> None:
+        """Take mean and scale from the vectors to fit."""
+        mean_D = vectors_ND.mean(dim=0, dtype=torch.float64)
+        variance = vectors_ND.var(dim=0, correction=0).sum(dtype=torch.float64)
+        self.mean_D.copy_(mean_D)
+        self.scale.copy_(variance.sqrt().clamp_min(torch.finfo(torch.float32).tiny))
+
+    def to_units(self, vectors_ND: Tensor) -> Tensor:
+        """Vectors as the encoder reads them."""
+        return (vectors_ND - self.mean_D) / self.scale
+
+    def scale_latent(self, factor: float) -> None:
+        """Multiply every latent by `factor` and leave every reconstruction as it is."""
+        with torch.no_grad():
+            for parameter in self.encoder[-1].parameters():
+                parameter.mul_(factor)
+            next(self.decoder[0].parameters()).div_(factor)  # its weight; its bias stays
+
+    def encode(self, vectors_ND: Tensor) -> Tensor:
+        """Latents (N, d) float32 that do not depend on the rows beside them; see `_inferred`."""
+        exact = copy.deepcopy(self).double()
+        return _inferred(lambda rows: exact.encoder(exact.to_units(rows.double())), vectors_ND)
+
+    def decode(self, latent_Nd: Tensor) -> Tensor:
+        """Vectors (N, D) float32 in input space, equal for equal latents; see `_inferred`."""
+        exact = copy.deepcopy(self).double()
+        return _inferred(
+            lambda rows: exact.decoder(rows.double()) * exact.scale + exact.mean_D, latent_Nd
+        )
+
+
+class Network(nn.Module):
+    """All that a gradient tokenizer trains, in one module, so that one state holds it."""
+
+    def __init__(self, autoencoder: Autoencoder, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.quantizer = quantizer
+
+
+def _inferred(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`function` in float64, piece by piece, rounded to float32.
+
+    Matrix products add in another order when the number of rows changes. In float64 that
+    moves a value by some 1e-16 of its size, which the rounding to float32 hides: the chance
+    that it does not is about 1e-8 a value.
+    """
+    with torch.no_grad():
+        return torch.cat([function(piece).float() for piece in torch.split(rows, ROWS_AT_ONCE)])

@@ -1,0 +1,192 @@
+"""The training loop of every gradient tokenizer; there is no other.
+
+Seeded batches over a training part, a check on a held-out part every so often, early
+stopping, and the best checked state put back at the end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from sidmint.errors import BadInput
+from sidmint.progress import Track, silent
+from sidmint.settings import Settings
+from sidmint.tokenizers.base import CurvePoint, code_usage
+
+NUM_CHECKS = 40
+"""Checks on the held-out part over a whole schedule, evenly spaced."""
+
+
+class Schedule(Settings):
+    """How long and how fast a module is trained."""
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    """Peak of the one-cycle schedule: up over the first 5 % of steps, then down to nothing."""
+    patience: int = Field(ge=1)
+    """Checks without a new best before training stops."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one batch cost."""
+
+    total: Tensor
+    """What is minimised."""
+    judged: Tensor
+    """What a checkpoint is judged by: the total without terms that depend on the latent's scale."""
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    codes_BL: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers to train on, and row numbers held out to judge by."""
+
+    training: Tensor
+    validation: Tensor
+
+
+def split_rows(num_rows: int, share: float, generator: Generator) -> Split:
+    """A seeded random split with at least one row on either side."""
+    order = torch.randperm(num_rows, generator=generator)
+    held_out = min(max(1, round(share * num_rows)), num_rows - 1)
+    return Split(order[held_out:].sort().values, order[:held_out].sort().values)
+
+
+def train(
+    module: nn.Module,
+    objective: Callable[[Tensor], Losses],
+    split: Split,
+    schedule: Schedule,
+    generator: Generator,
+    where: str,
+    label: str = "training",
+    sizes: tuple[int, ...] = (),
+    track: Track = silent,
+) -> tuple[list[CurvePoint], int]:
+    """Minimise `objective` (row numbers -> `Losses`) over the parameters of `module`.
+
+    Returns the curve and the number of steps taken; `module` is left in its best checked
+    state. Adam, batches drawn without replacement within a pass. Two runs with one
+    generator seed on one machine give the same bits. Raises `BadInput` naming `where` (the
+    key in params.yaml) when a loss is no longer finite.
+    """
+    optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate, fused=True)
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=schedule.steps + 1, pct_start=0.05
+    )
+    every = max(1, schedule.steps // NUM_CHECKS)
+    best, best_state, waited = math.inf, _copy_state(module), 0
+    window, curve, step = _Window(sizes), list[CurvePoint](), 0
+    batches = _batches(split.training, schedule, generator)
+    with _reproducible():
+        for step, rows in enumerate(track(batches, label, schedule.steps), start=1):
+            losses = objective(rows)
+            _refuse_divergence(losses, step, where, schedule)
+            optimizer.zero_grad(set_to_none=True)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            rate.step()
+            window.add(losses)
+            if step % every and step != schedule.steps:
+                continue
+            curve += window.close(step)
+            judged = _validate(objective, split.validation, schedule.batch_size)
+            curve.append(CurvePoint(step, "validation_judged", judged))
+            waited += 1
+            if judged < best:
+                best, best_state, waited = judged, _copy_state(module), 0
+            if waited >= schedule.patience:
+                break
+    module.load_state_dict(best_state)
+    return curve, step
+
+
+class _Window:
+    """Means of the loss terms, and code usage, over the batches since the last check."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self.sizes = sizes
+        self._clear()
+
+    def add(self, losses: Losses) -> None:
+        self.num_batches += 1
+        for name, value in {"loss": losses.total, **losses.terms}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+        if losses.codes_BL is not None:
+            for counts, codes_B in zip(self.counts, losses.codes_BL.T, strict=True):
+                counts += torch.bincount(codes_B.cpu(), minlength=len(counts))
+
+    def close(self, step: int) -> list[CurvePoint]:
+        points = [
+            CurvePoint(step, name, value / self.num_batches) for name, value in self.sums.items()
+        ]
+        for level, counts in enumerate(self.counts, start=1):
+            perplexity, num_dead = code_usage(counts.numpy())
+            points.append(CurvePoint(step, f"perplexity_{level}", perplexity))
+            points.append(CurvePoint(step, f"dead_codes_{level}", float(num_dead)))
+        self._clear()
+        return points
+
+    def _clear(self) -> None:
+        self.num_batches = 0
+        self.sums: dict[str, float] = {}
+        self.counts = [torch.zeros(size, dtype=torch.int64) for size in self.sizes]
+
+
+def _batches(rows: Tensor, schedule: Schedule, generator: Generator) -> Iterator[Tensor]:
+    size = min(schedule.batch_size, len(rows))
+    waiting = rows[:0]
+    for _ in range(schedule.steps):
+        if len(waiting) < size:
+            waiting = rows[torch.randperm(len(rows), generator=generator)]
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def _validate(objective: Callable[[Tensor], Losses], rows: Tensor, batch_size: int) -> float:
+    with torch.no_grad():
+        sums = [float(objective(part).judged) * len(part) for part in torch.split(rows, batch_size)]
+    return sum(sums) / len(rows)
+
+
+def _refuse_divergence(losses: Losses, step: int, where: str, schedule: Schedule) -> None:
+    if math.isfinite(float(losses.total.detach())):
+        return
+    bad = [name for name, term in losses.terms.items() if not math.isfinite(float(term.detach()))]
+    raise BadInput(
+        f"training diverged: loss {' and '.join(bad) or 'total'} is not a finite number at step "
+        f"{step}; lower {where}.learning_rate (now {schedule.learning_rate:g})"
+    )
+
+
+def _copy_state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """Deterministic algorithms inside, what was set before outside."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    before = torch.are_deterministic_algorithms_enabled()
+    settings: Any = importlib.import_module("torch.utils.deterministic")  # has no stubs
+    filled = settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    settings.fill_uninitialized_memory = False  # filling costs time, and nothing reads it
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        settings.fill_uninitialized_memory = filled

@@ -1,0 +1,202 @@
+"""train and assign: what they read, what they write, and that twice gives the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import worlds
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import describe_metric
+from sidmint.errors import BadInput
+from sidmint.layout import Layout
+from sidmint.params import Params, parse_params
+from sidmint.semantic_ids import shared_codes
+from sidmint.stages.assign import assign
+from sidmint.stages.train import train
+from sidmint.tokenizers import storage
+
+NUM_ITEMS = 300
+SETTINGS: dict[str, Any] = {
+    "seed": 5,
+    "train": {"tokenizers": ["rq_kmeans", "small"], "device": "cpu"},
+    "tokenizers": {
+        "rq_kmeans": {"sizes": [8, 64]},
+        "small": {
+            "type": "rq_vae",
+            "sizes": [8, 8],
+            "hidden": [16],
+            "latent_dim": 4,
+            "start_steps": 20,
+            "steps": 20,
+            "batch_size": 64,
+        },
+    },
+}
+
+
+def params(**changes: Any) -> Params:
+    return parse_params({**SETTINGS, **changes}, "params.yaml")
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    """A workspace after ingest and embed: 300 items, every tenth cold, two pairs of twins."""
+    here = Artifacts(Layout(tmp_path))
+    vectors = worlds.smooth_items(NUM_ITEMS)
+    vectors[1], vectors[11] = vectors[0], vectors[12]
+    write_catalogue(here, vectors)
+    return here
+
+
+def write_catalogue(here: Artifacts, vectors: np.ndarray) -> None:
+    rows = np.arange(len(vectors))
+    items = {
+        "item_id": [f"i{row:04d}" for row in rows],
+        "title": [f"title {row}" for row in rows],
+        "categories": ["a > b"] * len(rows),
+        "cold": rows % 10 == 9,
+        "num_train": np.where(rows % 10 == 9, 0, 3),
+    }
+    with here.writing("ingest") as out:
+        out.table("items", pl.DataFrame(items))
+    with here.writing("embed") as out:
+        out.array("embeddings", vectors.astype(np.float16))
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("name", ["rq_kmeans", "small"])
+def test_train_and_assign_twice_give_the_same_bytes(artifacts: Artifacts, name: str) -> None:
+    seen = []
+    for _ in range(2):
+        trained = train(params(), artifacts, name)
+        assigned = assign(params(), artifacts, name)
+        seen.append(
+            {s: bytes_of(artifacts.folder(s, name)) for s in ("train", "assign")}
+            | {"said": (trained, assigned)}
+        )
+    assert seen[0] == seen[1]
+    assert set(seen[0]["train"]) == {
+        "curve.parquet",
+        "metrics.json",
+        "tokenizer.json",
+        "tokenizer.safetensors",
+    }
+    assert set(seen[0]["assign"]) == {
+        "codes.parquet",
+        "collisions.json",
+        "metrics.json",
+        "sids.parquet",
+    }
+    for metric in {**trained.metrics, **assigned.metrics}:
+        describe_metric(metric)
+
+
+def test_cold_items_are_not_seen_in_training(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    before = (artifacts.folder("train", "rq_kmeans") / storage.TENSORS).read_bytes()
+    vectors = artifacts.embeddings().vectors.copy()
+    vectors[9::10] += 7
+    write_catalogue(artifacts, vectors)
+    outcome = train(params(), artifacts, "rq_kmeans")
+    assert (artifacts.folder("train", "rq_kmeans") / storage.TENSORS).read_bytes() == before
+    described = artifacts.json("train", "tokenizer", "rq_kmeans")
+    assert (described["fitted_on"], described["num_fitted_items"]) == ("warm", 270)
+    assert "270 warm items" in outcome.headline
+    changed = params(train={**SETTINGS["train"], "fit_on": "all"})
+    train(changed, artifacts, "rq_kmeans")
+    assert artifacts.json("train", "tokenizer", "rq_kmeans")["fitted_on"] == "all"
+    assert (artifacts.folder("train", "rq_kmeans") / storage.TENSORS).read_bytes() != before
+
+
+@pytest.mark.parametrize("policy", ["suffix", "reassign"])
+def test_assign_publishes_one_id_an_item(artifacts: Artifacts, policy: str) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    outcome = assign(params(assign={"resolution": policy}), artifacts, "rq_kmeans")
+    table = artifacts.table("assign", "sids", "rq_kmeans")
+    codes = artifacts.table("assign", "codes", "rq_kmeans").drop("item_id").to_numpy()
+    assert table["item_id"].to_list() == artifacts.items()["item_id"].to_list()
+    assert table["semantic_id"].is_unique().all()
+    shared = shared_codes(codes)
+    assert outcome.metrics["num_items"] == NUM_ITEMS
+    assert outcome.metrics["num_null_ids"] == 0
+    assert outcome.metrics["collision_rate"] == pytest.approx(
+        1 - len(np.unique(codes, axis=0)) / 300
+    )
+    assert outcome.metrics["collided_item_rate"] == shared.num_collided_items / NUM_ITEMS
+    assert outcome.metrics["resolved_collision_rate"] == 0
+    report = artifacts.json("assign", "collisions", "rq_kmeans")
+    assert report["before"]["num_distinct_codes"] == shared.num_distinct_codes
+    assert report["after"]["num_distinct_codes"] == NUM_ITEMS
+    if policy == "suffix":
+        assert outcome.metrics["suffixed_item_rate"] == outcome.metrics["collided_item_rate"] > 0
+        assert outcome.metrics["moved_item_rate"] == outcome.metrics["added_distortion"] == 0
+    else:
+        assert report["moves"] == round(outcome.metrics["moved_item_rate"] * NUM_ITEMS) > 0
+        assert outcome.metrics["added_distortion"] > 0
+        assert "moved" in outcome.headline
+
+
+def test_added_distortion_is_what_the_moves_cost(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    outcome = assign(params(assign={"resolution": "reassign"}), artifacts, "rq_kmeans")
+    model = storage.load(artifacts.folder("train", "rq_kmeans"))
+    latent = model.latent(artifacts.embeddings().vectors).astype(np.float64)
+    errors = [
+        ((latent - model.codebooks().decode(artifacts.codes(name, "rq_kmeans"))) ** 2).sum(axis=1)
+        for name in ("codes", "sids")
+    ]
+    added = float((errors[1] - errors[0]).mean())
+    assert outcome.metrics["added_distortion"] == pytest.approx(added, rel=1e-5)
+
+
+def test_a_bad_vector_is_named_by_its_item_and_nothing_is_written(artifacts: Artifacts) -> None:
+    vectors = artifacts.embeddings().vectors.copy()
+    vectors[42, 0] = np.nan
+    write_catalogue(artifacts, vectors)
+    with pytest.raises(BadInput, match=r"item 'i0042' \(row 42\) holds NaN"):
+        train(params(), artifacts, "rq_kmeans")
+    assert not artifacts.layout.stage("train", "rq_kmeans").exists()
+
+
+def test_fewer_items_than_codes_names_the_settings(artifacts: Artifacts) -> None:
+    large = {"rq_kmeans": {"sizes": [512, 8]}}
+    message = (
+        r"level 0 has 512 codes but only 26\d distinct items remain after ingest; "
+        r"lower tokenizers\.rq_kmeans\.sizes\[0\] or ingest\.min_interactions"
+    )
+    with pytest.raises(BadInput, match=message):
+        train(params(tokenizers=large), artifacts, "rq_kmeans")
+
+
+def test_embeddings_of_another_dimension_are_refused_by_assign(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    write_catalogue(artifacts, worlds.smooth_items(NUM_ITEMS, 20))
+    with pytest.raises(BadInput, match="24 dimensions, these have 20"):
+        assign(params(), artifacts, "rq_kmeans")
+    assert not artifacts.layout.stage("assign", "rq_kmeans").exists()
+
+
+@pytest.mark.parametrize("damage", ["bytes", "missing", "version", "json"])
+def test_a_damaged_tokenizer_is_refused(artifacts: Artifacts, damage: str) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    folder = artifacts.folder("train", "rq_kmeans")
+    tensors, description = folder / storage.TENSORS, folder / storage.DESCRIPTION
+    if damage == "bytes":
+        tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
+    elif damage == "missing":
+        tensors.unlink()
+    elif damage == "version":
+        text = description.read_text().replace('"format_version": 1', '"format_version": 99')
+        description.write_text(text)
+    else:
+        description.write_text("{")
+    with pytest.raises(BadInput, match=str(folder)):
+        storage.load(folder)

@@ -1,0 +1,56 @@
+"""Tiny worlds whose truth is known without running our code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from sidmint.types import Codebooks, Floats, Ints
+
+
+@dataclass(frozen=True)
+class CodedWorld:
+    """Vectors that are exactly the sum of one codeword a level."""
+
+    vectors: Floats
+    codes: Ints
+    codebooks: Codebooks
+
+
+def nested_grid(num_levels: int = 3, num_dimensions: int = 2) -> CodedWorld:
+    """Corners of a square, around each corner a square an eighth as wide, and so on.
+
+    Level l has the 2^D codewords with coordinates +-8^-l. Every value and every sum is exact
+    in float32, and what deeper levels add never reaches half way to another corner: so
+    `encode(decode(codes)) == codes` without tolerance. All combinations occur, once.
+    """
+    corners = np.array(list(product((-1.0, 1.0), repeat=num_dimensions)), dtype=np.float32)
+    levels = tuple((corners * np.float32(8.0**-level)) for level in range(num_levels))
+    codebooks = Codebooks(levels)
+    codes = np.array(list(product(range(len(corners)), repeat=num_levels)), dtype=np.int32)
+    return CodedWorld(codebooks.decode(codes), codes, codebooks)
+
+
+def clusters_far_apart(
+    num_clusters: int = 8, items_each: int = 20, num_dimensions: int = 16, seed: int = 0
+) -> tuple[Floats, Ints]:
+    """Vectors (N, D) in clusters of radius about 1 that lie 100 apart, and the cluster of each."""
+    rng = np.random.default_rng(seed)
+    centres = np.zeros((num_clusters, num_dimensions))
+    centres[np.arange(num_clusters), np.arange(num_clusters) % num_dimensions] = 100.0 * (
+        1 + np.arange(num_clusters) // num_dimensions
+    )
+    members = np.repeat(np.arange(num_clusters), items_each)
+    noise = rng.normal(scale=num_dimensions**-0.5, size=(len(members), num_dimensions))
+    return (centres[members] + noise).astype(np.float32), members.astype(np.int32)
+
+
+def smooth_items(num_items: int = 400, num_dimensions: int = 24, seed: int = 0) -> Floats:
+    """Unit vectors near a six-dimensional surface: like text embeddings, all different."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(num_items, 6))
+    vectors = np.tanh(hidden @ rng.normal(size=(6, num_dimensions)))
+    vectors += 0.05 * rng.normal(size=vectors.shape)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
