@@ -1,0 +1,213 @@
+"""What DVC knows: the graph of dvc.yaml, which nodes are stale, and how one node is run.
+
+DVC decides what is cached; nobody else does. The graph is read from `Repo.index.graph`,
+so an edge is written in dvc.yaml alone. A node is named as `dvc repro` names it in the
+workspace: `train@rq_vae`, or `data/raw/items.csv.dvc` for a file under `dvc add`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from sidmint.errors import BadInput, Refused
+
+Effect = Literal["Ran", "Restored", "Cached"]
+"""A node's command ran; its outputs came out of DVC's run cache; or it was up to date."""
+
+_SKIPPED = re.compile(r"(?:Stage )?'.*' didn't change, skipping")
+_RESTORED = re.compile(r"Stage '.*' is cached - skipping run, checking out outputs")
+_ADVICE = re.compile(
+    r"\s*(|To track the changes with git, run:|git add .*|To enable auto staging, run:|"
+    r"dvc config core\.autostage true|Use `dvc push` to send your updates to remote storage\.)"
+)
+_EXIT_CODE = re.compile(r"exited with (-?\d+)")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """`upstream[node]` are the nodes it waits for; the nodes come after all they wait for."""
+
+    upstream: Mapping[str, tuple[str, ...]]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node, in an order in which they could run one by one."""
+        return tuple(self.upstream)
+
+    @property
+    def stages(self) -> set[str]:
+        """Names in dvc.yaml that the nodes come from: `train` for `train@rq_vae`."""
+        return {stage_of(node) for node in self.upstream}
+
+    def downstream(self, node: str) -> list[str]:
+        """Every node that waits for `node`, directly or not, in running order."""
+        reached = {node}
+        for later, upstream in self.upstream.items():
+            if reached.intersection(upstream):
+                reached.add(later)
+        return [later for later in self.upstream if later in reached - {node}]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The graph, and of the nodes that are stale as things lie now: why."""
+
+    graph: Graph
+    stale: Mapping[str, tuple[str, ...]]
+
+
+def stage_of(node: str) -> str:
+    """The stage that `node` is a part of: what stands before the matrix suffix."""
+    return node.partition("@")[0]
+
+
+def read_plan(root: Path) -> Plan:
+    """The graph of the workspace at `root` and what `dvc status` says of each node.
+
+    It holds what `dvc repro` would visit: the stages of the workspace's dvc.yaml and all
+    they depend on, `.dvc` files included. A node that is up to date now may be stale as
+    soon as a node before it has run; only DVC can tell, at that moment.
+    """
+    from dvc.repo import lock_repo
+
+    with _open(root) as repo, lock_repo(repo):
+        stages = _pipeline(repo)
+        graph = Graph({name: upstream for name, (_, upstream) in stages.items()})
+        stale = {}
+        for name, (stage, _) in stages.items():
+            for reasons in stage.status(check_updates=True).values():
+                stale[name] = tuple(_in_words(reasons))
+        return Plan(graph, stale)
+
+
+def stale_reasons(root: Path) -> dict[str, list[str]]:
+    """Every stale node with the reasons in words; empty when all is up to date."""
+    return {node: list(reasons) for node, reasons in read_plan(root).stale.items()}
+
+
+def build_digest(root: Path, graph: Graph) -> str:
+    """SHA-256 over what dvc.lock says of the graph's nodes: the name of a build's content.
+
+    Equal commands, parameters, inputs and outputs give an equal digest, whatever the
+    order in which the stages ended and whatever else the lock file still remembers.
+    """
+    path = root / "dvc.lock"
+    locked = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    entries = locked.get("stages", {})
+    known = {node: entries[node] for node in graph.nodes if node in entries}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def add(root: Path, paths: Sequence[Path]) -> None:
+    """Put `paths` (files or folders inside the workspace) under DVC: one `.dvc` file each."""
+    with _open(root) as repo:
+        for path in paths:
+            repo.add(str(path))
+
+
+def repro_command(node: str) -> list[str]:
+    """The command that brings `node` alone up to date, beside others that do the same.
+
+    Without `--single-item` parallel calls walk over the same upstream stages and fail on
+    each other's locks; without `--wait-for-lock` some give up after three seconds.
+    """
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", node]
+
+
+def repro_environment() -> dict[str, str]:
+    """The environment for `repro_command`: stages are `sidmint STAGE`, found beside this Python."""
+    beside = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join((beside, os.environ.get("PATH", os.defpath))),
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def effect_of(lines: Sequence[str]) -> Effect:
+    """What a `repro_command` that left with 0 did, from what it printed."""
+    if any(_RESTORED.fullmatch(line) for line in lines):
+        return "Restored"
+    return "Cached" if any(_SKIPPED.fullmatch(line) for line in lines) else "Ran"
+
+
+def is_advice(line: str) -> bool:
+    """Whether DVC says what to type next, as it does after every stage, or an empty line."""
+    return _ADVICE.fullmatch(line) is not None
+
+
+def exit_code_in(lines: Sequence[str]) -> int | None:
+    """The exit code of the stage's own command, as DVC's error names it; None if it does not."""
+    for line in reversed(lines):
+        if found := _EXIT_CODE.search(line):
+            return int(found.group(1))
+    return None
+
+
+@contextmanager
+def _open(root: Path) -> Iterator[Any]:
+    """DVC's `Repo` at `root`; its errors become `BadInput`, or `Refused` while it is in use."""
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root), _wait_for_lock=True) as repo:
+            yield repo
+    except NotDvcRepoError as error:
+        raise BadInput(
+            f"{root} is not under DVC; clone the repository, or run `dvc init` in it"
+        ) from error
+    except LockError as error:
+        raise Refused(f"another run is at work in {root}: {error}") from error
+    except DvcException as error:
+        raise BadInput(f"DVC cannot read {root / 'dvc.yaml'}: {error}") from error
+
+
+def _pipeline(repo: Any) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """What `dvc repro` visits: node -> (DVC's stage, the nodes it waits for), in running order."""
+    import networkx as nx
+    from dvc.repo.reproduce import get_active_graph
+
+    graph = get_active_graph(repo.index.graph)  # edges lead from a stage to what it needs
+    targets = [stage for stage in graph if stage.path_in_repo == "dvc.yaml"]
+    needed = set(targets).union(*(nx.descendants(graph, stage) for stage in targets))
+    order = nx.lexicographical_topological_sort(graph.subgraph(needed).reverse(), key=_name)
+    return {
+        _name(stage): (stage, tuple(sorted(map(_name, graph.successors(stage))))) for stage in order
+    }
+
+
+def _name(stage: Any) -> str:
+    """As DVC names it when run in the workspace; its `addressing` depends on where we are."""
+    path, name = str(stage.path_in_repo), getattr(stage, "name", None)
+    if name is None:
+        return path
+    return str(name) if path == "dvc.yaml" else f"{path}:{name}"
+
+
+def _in_words(reasons: Sequence[Any]) -> Iterator[str]:
+    for reason in reasons:
+        if isinstance(reason, str):
+            yield reason
+            continue
+        for what, changes in reason.items():
+            yield f"{what}: {_flat(changes)}"
+
+
+def _flat(changes: Any) -> str:
+    if not isinstance(changes, Mapping):
+        return str(changes)
+    return ", ".join(f"{key} {_flat(value)}" for key, value in changes.items())

@@ -1,0 +1,182 @@
+"""Model versions in MLflow: a copy of the registry for those who look there.
+
+The registry folder is the truth. Aliases in MLflow keep no history and can be set by
+anybody, so `champion` is derived from the registry's pointer and `reconcile` repairs it.
+Versions carry the tag `sidmint.version` (a published version) or `sidmint.build` (a build
+that passed its gate and may be published).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidmint.adapters.mlflow_store import Session, mlflow_session, scratch_folder
+from sidmint.errors import BadInput
+from sidmint.layout import Layout
+from sidmint.publishing.bundle import TOKENIZER_FILES
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+    from sidmint.publishing.store import VersionStore
+
+VERSION_TAG = "sidmint.version"
+COMPLETE_TAG = "sidmint.complete"
+CHAMPION = "champion"
+CANDIDATE = "candidate"
+
+
+def register_version(layout: Layout, model_name: str, version_folder: Path) -> str:
+    """Register a published version as a model version; returns MLflow's number of it.
+
+    `version_folder` is a version of the registry (sids.parquet, tokenizer/, metrics.json,
+    manifest.json, verdict.json), named like the version. Doing it twice adds nothing.
+    """
+    with mlflow_session(layout) as session:
+        return _registered(session, model_name, version_folder)
+
+
+def set_champion(layout: Layout, model_name: str, version: str) -> None:
+    """Point the alias `champion` at the model version of the published `version`."""
+    with mlflow_session(layout) as session:
+        number = find_number(session, model_name, VERSION_TAG, version)
+        if number is None:
+            raise BadInput(
+                f"version {version!r} is not registered in MLflow as {model_name!r}; "
+                "`sidmint reconcile` registers what is missing"
+            )
+        point_alias(session, model_name, CHAMPION, number)
+
+
+def reconcile(layout: Layout, model_name: str, store: VersionStore) -> list[str]:
+    """Make MLflow agree with the registry; returns what was done, a line each.
+
+    Registers versions that MLflow lacks, and points `champion` where the registry's
+    pointer does. Model versions without a registry folder are named and left alone.
+    """
+    done = []
+    pointer = store.champion()
+    with mlflow_session(layout) as session:
+        numbers: dict[str, str] = {}
+        for version in store.versions():
+            known = find_number(session, model_name, VERSION_TAG, version)
+            folder = store.release(version).folder
+            numbers[version] = known or _registered(session, model_name, folder)
+            if known is None:
+                done.append(f"registered {version} as {model_name} {numbers[version]}")
+        for version in sorted(_tagged_versions(session, model_name) - set(numbers)):
+            done.append(f"MLflow has {version}, the registry has not; left as it is")
+        wanted = numbers[pointer.version] if pointer else None
+        if point_alias(session, model_name, CHAMPION, wanted):
+            done.append(f"champion now points at {pointer.version if pointer else 'nothing'}")
+    return done or ["MLflow agrees with the registry"]
+
+
+def log_table(
+    session: Session,
+    model_name: str,
+    run_id: str,
+    sids: Path,
+    tokenizer: Path,
+    tags: Mapping[str, str],
+) -> str:
+    """Log sids.parquet and the tokenizer's folder into a run as a model, and register that."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+    client = session.client
+    with scratch_folder(session.layout) as folder:
+        (folder / "tokenizer").mkdir()
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
+        _save_model(folder / "table", sids, folder / "tokenizer")
+        client.log_artifacts(run_id, str(folder / "table"), "table")
+    try:
+        client.create_registered_model(
+            model_name, description="Semantic ID tables published by sidmint"
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"runs:/{run_id}/table"
+    location = RunsArtifactRepository.get_underlying_uri(source, client.tracking_uri)
+    made = client.create_model_version(model_name, location, run_id=run_id, tags=dict(tags))
+    return str(made.version)
+
+
+def find_number(session: Session, model_name: str, tag: str, value: str) -> str | None:
+    """MLflow's number of the model version that carries the tag; None if there is none."""
+    query = f"name = '{model_name}' and tags.`{tag}` = '{value}'"
+    found = session.client.search_model_versions(query)
+    return str(min(int(version.version) for version in found)) if found else None
+
+
+def point_alias(session: Session, model_name: str, alias: str, number: str | None) -> bool:
+    """Point `alias` at a number, or take it away; true if it pointed elsewhere before."""
+    current = _number_behind(session, model_name, alias)
+    if current == number:
+        return False
+    if number is None:
+        session.client.delete_registered_model_alias(model_name, alias)
+    else:
+        session.client.set_registered_model_alias(model_name, alias, number)
+    return True
+
+
+def _registered(session: Session, model_name: str, folder: Path) -> str:
+    """The number of the version in `folder`, registered if it is not there yet."""
+    version = folder.name
+    known = find_number(session, model_name, VERSION_TAG, version)
+    if known is not None:
+        return known
+    experiment = session.experiment(f"{model_name}-releases")
+    for unfinished in session.runs(experiment, VERSION_TAG, version):
+        session.client.delete_run(unfinished.info.run_id)
+    run = session.client.create_run(experiment, tags={VERSION_TAG: version}, run_name=version)
+    run_id = str(run.info.run_id)
+    metrics = json.loads((folder / "metrics.json").read_bytes())
+    session.log_metrics(run_id, ((name, value, 0) for name, value in sorted(metrics.items())))
+    for name in ("manifest.json", "metrics.json", "verdict.json"):
+        session.client.log_artifact(run_id, str(folder / name))
+    session.client.set_terminated(run_id)
+    tags = {VERSION_TAG: version}
+    return log_table(
+        session, model_name, run_id, folder / "sids.parquet", folder / "tokenizer", tags
+    )
+
+
+def _save_model(target: Path, sids: Path, tokenizer: Path) -> None:
+    import pandas as pd
+    import polars as pl
+    from mlflow.models import infer_signature
+    from mlflow.pyfunc import save_model
+
+    first_rows = pl.scan_parquet(sids).head(5).collect().to_pandas()
+    save_model(
+        str(target),
+        python_model=str(Path(__file__).with_name("mlflow_model.py")),
+        artifacts={"sids": str(sids), "tokenizer": str(tokenizer)},
+        signature=infer_signature(pd.DataFrame({"item_id": first_rows["item_id"]}), first_rows),
+        # Named here because MLflow would otherwise load the model in a new process to find out.
+        pip_requirements=["mlflow", "pandas", "polars", "pyarrow"],
+    )
+
+
+def _number_behind(session: Session, model_name: str, alias: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(session.client.get_model_version_by_alias(model_name, alias).version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
+def _tagged_versions(session: Session, model_name: str) -> set[str]:
+    found: list[ModelVersion] = list(session.client.search_model_versions(f"name = '{model_name}'"))
+    return {version.tags[VERSION_TAG] for version in found if VERSION_TAG in version.tags}

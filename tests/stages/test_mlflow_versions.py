@@ -1,0 +1,79 @@
+"""MLflow's model versions follow the registry, and can be repaired from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recorded_world import client_of, predict, recorded_world, runs_of
+from releases import Built
+from sidmint.adapters.mlflow_runs import reconcile, register_version, set_champion
+from sidmint.errors import BadInput
+
+# MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
+]
+
+
+@pytest.fixture
+def world(tmp_path: Path, migrated_mlflow_database: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    built = recorded_world(tmp_path / "workspace", migrated_mlflow_database)
+    built.publish("one")
+    built.judge("two")
+    built.publish("two")
+    return built
+
+
+def test_a_version_is_registered_once(world: Built) -> None:
+    folder = world.store.release("v0001").folder
+    number = register_version(world.layout, "m", folder)
+    assert register_version(world.layout, "m", folder) == number
+    (version,) = client_of(world).search_model_versions("name = 'm'")
+    assert version.tags["sidmint.version"] == "v0001"
+    (run,) = runs_of(world, "m-releases")
+    assert run.data.metrics["retention_at_100"] == 0.8
+
+
+def test_champion_serves_the_published_table(world: Built) -> None:
+    for version in ("v0001", "v0002"):
+        register_version(world.layout, "m", world.store.release(version).folder)
+    set_champion(world.layout, "m", "v0002")
+    assert predict(world, "champion", ["d", "nowhere", "b"]) == ["2-2-0", None, "0-1-1"]
+    set_champion(world.layout, "m", "v0001")
+    assert predict(world, "champion", ["d"]) == ["3-3-0"]
+
+
+def test_an_unregistered_version_cannot_be_champion(world: Built) -> None:
+    with pytest.raises(BadInput, match=r"v0009.*not registered.*sidmint reconcile"):
+        set_champion(world.layout, "m", "v0009")
+
+
+def test_reconcile_registers_what_is_missing_and_moves_the_alias_back(world: Built) -> None:
+    assert reconcile(world.layout, "m", world.store) == [
+        "registered v0001 as m 1",
+        "registered v0002 as m 2",
+        "champion now points at v0002",
+    ]
+    assert reconcile(world.layout, "m", world.store) == ["MLflow agrees with the registry"]
+    client_of(world).set_registered_model_alias("m", "champion", "1")
+    assert reconcile(world.layout, "m", world.store) == ["champion now points at v0002"]
+    client_of(world).delete_model_version("m", "2")
+    assert reconcile(world.layout, "m", world.store) == [
+        "registered v0002 as m 3",
+        "champion now points at v0002",
+    ]
+    assert predict(world, "champion", ["d"]) == ["2-2-0"]
+    assert len(runs_of(world, "m-releases")) == 2
+
+
+def test_what_mlflow_stores_of_a_table_is_not_pickled(world: Built) -> None:
+    number = register_version(world.layout, "m", world.store.release("v0001").folder)
+    source = Path(client_of(world).get_model_version("m", number).source.removeprefix("file://"))
+    names = {path.name for path in source.rglob("*") if path.is_file()}
+    wanted = {"sids.parquet", "tokenizer.safetensors", "tokenizer.json", "mlflow_model.py"}
+    assert wanted <= names
+    assert not {name for name in names if name.endswith((".pkl", ".pickle"))}
