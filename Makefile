@@ -21,7 +21,7 @@ demo: setup  ## the main job on the built-in catalogue, to a published table
 	@$(BIN)/sidmint demo
 
 test: setup  ## the fast tests (under five minutes)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup  ## the tests marked slow: real catalogues, whole chains
 	$(BIN)/python -m pytest -m slow

@@ -10,7 +10,7 @@ from typing import Any
 
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.errors import BadInput, Refused
-from sidmint.layout import Layout
+from sidmint.layout import Layout, safe_name
 from sidmint.params import Params
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.bundle import fill
@@ -104,6 +104,8 @@ def rollback(
 
     The files of that version are verified first (`Refused` if they are damaged).
     """
+    if to is not None:
+        safe_name(to, "version")
     store = VersionStore(layout.inside(params.registry.path))
     champion = store.champion()
     if champion is None:
