@@ -13,6 +13,7 @@ import yaml
 
 from workspaces import edit_params, environment, make_workspace, sidmint, tree_digests
 
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, office: Path) -> Path:
     """A workspace on the Office catalogue, built once by `sidmint init` and `sidmint run`."""
@@ -25,8 +26,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, office: Path) -> Path:
 def _init(root: Path, office: Path) -> None:
     items, interactions = str(office / "items.parquet"), str(office / "interactions.parquet")
     sidmint(root, "init", "--items", items, "--interactions", interactions)
-    # Two tokenizers as in the demo; the slower one trains shortly, since two builds must fit.
-    edit_params(root, **{"tokenizers.rq_vae.start_steps": 60, "tokenizers.rq_vae.steps": 60})
+    # One tokenizer, so that five builds fit; `make demo` and the slow chain run both.
+    edit_params(root, **{"train.tokenizers": ["rq_kmeans"]})
 
 
 def test_init_maps_the_columns_and_tracks_the_files(built: Path) -> None:
@@ -76,7 +77,7 @@ def test_versions_are_published_refused_rolled_back_and_audited(built: Path) -> 
     assert first["version"] == "v0001"
     assert "already" in sidmint(built, "publish")
 
-    edit_params(built, seed=11, **{"train.tokenizers": ["rq_kmeans"]})
+    edit_params(built, seed=11)
     sidmint(built, "run")
     second = json.loads(sidmint(built, "publish", "--tokenizer", "rq_kmeans", "--json"))
     assert second["version"] == "v0002"

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ _SKIPPED = re.compile(r"(?:Stage )?'.*' didn't change, skipping")
 _RESTORED = re.compile(r"Stage '.*' is cached - skipping run, checking out outputs")
 _ADVICE = re.compile(
     r"\s*(|To track the changes with git, run:|git add .*|To enable auto staging, run:|"
-    r"dvc config core\.autostage true|Use `dvc push` to send your updates to remote storage\.)"
+    r"dvc config core\.autostage true|Use `dvc push` to send your updates to remote storage\.|"
+    r"(Updating|Generating) lock file '.*')"
 )
 _EXIT_CODE = re.compile(r"exited with (-?\d+)")
 
@@ -111,9 +113,12 @@ def build_digest(root: Path, graph: Graph) -> str:
 
 def add(root: Path, paths: Sequence[Path]) -> None:
     """Put `paths` (files or folders inside the workspace) under DVC: one `.dvc` file each."""
-    with _open(root) as repo:
-        for path in paths:
-            repo.add(str(path))
+    command = [sys.executable, "-m", "dvc", "add", "--quiet", *(str(path) for path in paths)]
+    ended = subprocess.run(
+        command, cwd=root, env=repro_environment(), capture_output=True, text=True
+    )
+    if ended.returncode:
+        raise BadInput(f"`dvc add` refused the files: {ended.stderr.strip()}")
 
 
 def repro_command(node: str) -> list[str]:
@@ -144,7 +149,7 @@ def effect_of(lines: Sequence[str]) -> Effect:
 
 
 def is_advice(line: str) -> bool:
-    """Whether DVC says what to type next, as it does after every stage, or an empty line."""
+    """Whether DVC says what it says after every stage: what to type next, or that it took note."""
     return _ADVICE.fullmatch(line) is not None
 
 

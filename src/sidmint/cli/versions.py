@@ -82,10 +82,12 @@ def versions(as_json: Json = False) -> None:
         table = Table(box=None, header_style="bold")
         for heading in ("version", "", "tokenizer", "items", "parent", "created", "by"):
             table.add_column(heading, no_wrap=True)
-        table.add_column("override", overflow="fold")
+        if any(row.override_by for row in rows):
+            table.add_column("override", overflow="fold", min_width=16)
         for row in rows:
             mark = {"champion": "[bold green]champion[/]", "abandoned": "never champion"}
-            table.add_row(
+            override = f"{row.override_by}: {row.override_reason}" if row.override_by else ""
+            cells = (
                 row.version,
                 mark.get(row.status, ""),
                 Text(row.tokenizer),
@@ -93,8 +95,9 @@ def versions(as_json: Json = False) -> None:
                 row.parent or "-",
                 row.created_at[:16].replace("T", " "),
                 Text(row.created_by),
-                Text(f"{row.override_by}: {row.override_reason}" if row.override_by else ""),
+                Text(override),
             )
+            table.add_row(*cells[: len(table.columns)])
         console.print(table)
 
     emit([asdict(row) for row in rows], as_json, render)
