@@ -6,27 +6,21 @@ checked by the tokenizer itself (`sidmint.tokenizers`), since only it knows its 
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
 from sidmint.layout import safe_name
+from sidmint.settings import Settings, parse_settings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Section(BaseModel):
-    """A frozen part of params.yaml; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SyntheticParams(Section):
+class SyntheticParams(Settings):
     """The built-in catalogue, a world where truth is known."""
 
     num_items: int = Field(3000, ge=100)
@@ -35,7 +29,7 @@ class SyntheticParams(Section):
     new_item_share: Share = 0.03
 
 
-class IngestParams(Section):
+class IngestParams(Settings):
     """Where items and interactions come from, and how they are filtered and split."""
 
     source: Literal[
@@ -44,7 +38,7 @@ class IngestParams(Section):
     items: str | None = None
     """File or folder under data/raw (for movielens: the folder of the set)."""
     interactions: str | None = None
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     """For `table`: our column -> yours, e.g. {item_id: asin, title: name}."""
     min_interactions: int = Field(5, ge=1)
     """K-core: users and items with fewer events are dropped, repeatedly; 1 keeps all."""
@@ -56,7 +50,7 @@ class IngestParams(Section):
     synthetic: SyntheticParams = SyntheticParams()
 
 
-class SecondVectorParams(Section):
+class SecondVectorParams(Settings):
     """A second vector an item (image, tags), concatenated to the text vector."""
 
     path: str
@@ -64,7 +58,7 @@ class SecondVectorParams(Section):
     """Both parts are scaled to unit norm first; the second is multiplied by this."""
 
 
-class EmbedParams(Section):
+class EmbedParams(Settings):
     """How items become vectors."""
 
     encoder: Literal["wordllama", "sentence_transformer", "precomputed"] = "wordllama"
@@ -85,7 +79,7 @@ class EmbedParams(Section):
         return self
 
 
-class PairsParams(Section):
+class PairsParams(Settings):
     """Swing on training interactions (QuaSID A.1; Yang et al. 2020)."""
 
     alpha: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -99,7 +93,7 @@ class PairsParams(Section):
     """Of an item with more users, a seeded sample is read."""
 
 
-class TrainParams(Section):
+class TrainParams(Settings):
     """Which tokenizers the run builds; each one's settings are under `tokenizers`."""
 
     tokenizers: tuple[str, ...] = ("rq_kmeans", "rq_vae")
@@ -115,13 +109,13 @@ class TrainParams(Section):
         return tuple(safe_name(name, "tokenizer") for name in names)
 
 
-class AssignParams(Section):
+class AssignParams(Settings):
     """How colliding codes become unique Semantic IDs."""
 
     resolution: Literal["suffix", "reassign"] = "suffix"
 
 
-class DiagnoseParams(Section):
+class DiagnoseParams(Settings):
     """What the diagnostics look at."""
 
     noise: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -131,7 +125,7 @@ class DiagnoseParams(Section):
     worst_buckets: int = Field(20, ge=1)
 
 
-class EvaluateParams(Section):
+class EvaluateParams(Settings):
     """Item-to-item evaluation on held-out events."""
 
     cutoffs: tuple[int, ...] = (20, 50, 100, 200)
@@ -139,7 +133,7 @@ class EvaluateParams(Section):
     """Seeded random negatives a case, for the AUCs."""
 
 
-class SegmentsParams(Section):
+class SegmentsParams(Settings):
     """Items by training interactions: head, torso, tail, and the withheld cold items."""
 
     head_share: Share = 0.2
@@ -147,14 +141,14 @@ class SegmentsParams(Section):
     torso_share: Share = 0.3
 
 
-class ReportParams(Section):
+class ReportParams(Settings):
     """What the page shows."""
 
     title: str = "Semantic IDs"
     bucket_titles: int = Field(5, ge=1)
 
 
-class RegistryParams(Section):
+class RegistryParams(Settings):
     """Where published versions live."""
 
     path: str = "registry"
@@ -162,7 +156,7 @@ class RegistryParams(Section):
     """Registered model in MLflow."""
 
 
-class Params(Section):
+class Params(Settings):
     """All of params.yaml."""
 
     seed: int = Field(7, ge=0)
@@ -170,7 +164,7 @@ class Params(Section):
     embed: EmbedParams = EmbedParams()
     pairs: PairsParams = PairsParams()
     train: TrainParams = TrainParams()
-    tokenizers: dict[str, dict[str, Any]] = {}
+    tokenizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     assign: AssignParams = AssignParams()
     diagnose: DiagnoseParams = DiagnoseParams()
     evaluate: EvaluateParams = EvaluateParams()
@@ -196,30 +190,4 @@ def load_params(path: Path) -> Params:
 
 def parse_params(values: Any, where: str) -> Params:
     """`values` (the parsed YAML) as `Params`; `where` names them in errors."""
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        raise BadInput(_explain(error, where)) from error
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key}{_suggestion(problem['loc'])}")
-        else:
-            lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
-    return f"{where}: " + "; ".join(lines)
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    model: Any = Params
-    for part in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
-    known = sorted(getattr(model, "model_fields", {}))
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    if close:
-        return f" (did you mean {close[0]}?)"
-    return f" (known here: {', '.join(known)})" if known else ""
+    return parse_settings(Params, values, where)

@@ -12,7 +12,7 @@ from sidmint.errors import BadInput
 
 
 class Settings(BaseModel):
-    """Frozen; an unknown key is an error."""
+    """A frozen part of params.yaml; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,21 +20,30 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def parse_settings(model: type[S], values: Mapping[str, Any], where: str) -> S:
-    """`values` checked by `model`; `BadInput` names `where` in params.yaml and near keys."""
+def parse_settings(model: type[S], values: Any, where: str) -> S:
+    """`values`, a mapping, checked by `model`; `BadInput` names `where`, the key and near keys."""
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(dict(values) if isinstance(values, Mapping) else values)
     except ValidationError as error:
-        problems = [_explain(model, problem, where) for problem in error.errors()]
-        raise BadInput("; ".join(problems)) from error
+        problems = "; ".join(_explain(model, problem) for problem in error.errors())
+        raise BadInput(f"{where}: {problems}") from error
 
 
-def _explain(model: type[Settings], problem: Any, where: str) -> str:
-    key = ".".join((where, *(str(part) for part in problem["loc"])))
+def _explain(model: type[Settings], problem: Any) -> str:
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location)
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg']}, got {problem['input']!r}"
-    known = sorted(model.model_fields) if len(problem["loc"]) == 1 else []
-    close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        return f"{key}: {problem['msg']}, got {problem['input']!r}".removeprefix(": ")
+    known = sorted(_fields_at(model, location[:-1]))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
     if close:
-        return f"unknown setting {key}; did you mean {close[0]}?"
-    return f"unknown setting {key}" + (f"; known here: {', '.join(known)}" if known else "")
+        return f"unknown key {key}; did you mean {close[0]}?"
+    return f"unknown key {key}" + (f"; known here: {', '.join(known)}" if known else "")
+
+
+def _fields_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The field names of the section that `location` leads to, as far as it is one."""
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    return list(getattr(model, "model_fields", {}))

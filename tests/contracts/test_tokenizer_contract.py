@@ -200,7 +200,8 @@ def test_an_unfitted_tokenizer_says_so(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_an_unknown_setting_names_its_neighbour(name: str) -> None:
-    with pytest.raises(BadInput, match=rf"tokenizers\.{name}\.size; did you mean sizes"):
+    match = rf"tokenizers\.{name}: unknown key size; did you mean sizes"
+    with pytest.raises(BadInput, match=match):
         make_tokenizer(name, {"size": [4, 4]})
 
 

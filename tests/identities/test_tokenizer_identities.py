@@ -99,7 +99,7 @@ def test_losses_attach_by_configuration() -> None:
     ("losses", "message"),
     [
         ([{"name": "hamr2"}], "unknown loss 'hamr2'"),
-        ([{"name": "commitment", "bata": 1}], "commitment.bata; did you mean beta"),
+        ([{"name": "commitment", "bata": 1}], "commitment: unknown key bata; did you mean beta"),
         ([{"name": "commitment"}], "no loss .* judge"),
         ([{"name": "reconstruction"}, {"name": "reconstruction"}], "named twice"),
     ],

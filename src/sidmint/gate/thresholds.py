@@ -7,10 +7,11 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sidmint.contracts import METRICS, Metric, describe_metric
 from sidmint.errors import BadInput
+from sidmint.settings import Settings
 
 Severity = Literal["critical", "warning"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -19,13 +20,7 @@ LEVEL = "_level"
 """`dead_code_share_level` in params.yaml stands for dead_code_share_1 .. dead_code_share_L."""
 
 
-class _Section(BaseModel):
-    """A frozen part of params.yaml; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RuleParams(_Section):
+class RuleParams(Settings):
     """An absolute bound: `min`, `max` or both, inclusive, in the metric's own units."""
 
     min: Finite | None = None
@@ -41,7 +36,7 @@ class RuleParams(_Section):
         return self
 
 
-class AllowanceParams(_Section):
+class AllowanceParams(Settings):
     """How much worse than the champion a metric may be, in the metric's own units."""
 
     may_worsen_by: Finite = Field(ge=0)
@@ -76,7 +71,7 @@ _DEFAULT_ALLOWANCES = {
 }
 
 
-class GateParams(_Section):
+class GateParams(Settings):
     """When a table may be published.
 
     A key of `rules` or `champion` is a metric, or a metric of every level written with a bare
