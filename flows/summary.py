@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sidmint.errors import Refused
+from sidmint.errors import BadInput, Refused
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,10 +74,15 @@ class BuildSummary:
 
 
 class BuildFailed(Refused):
-    """At least one node failed. The message names it and shows the end of its output."""
+    """At least one node failed. The message names it and shows the end of its output.
+
+    The exit code is 2 where every failed stage left with 2, bad input, and 1 otherwise.
+    """
 
     def __init__(self, summary: BuildSummary) -> None:
         self.summary = summary
+        if all(node.exit_code == BadInput.exit_code for node in summary.failed):
+            self.exit_code = BadInput.exit_code
         lines = []
         for node in summary.failed:
             lines.append(f"stage {node.stage} {node.problem}")

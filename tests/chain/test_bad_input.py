@@ -61,5 +61,34 @@ def test_a_version_name_with_a_path_in_it_is_refused(
     assert "name" in sidmint(workspace, *arguments, code=2)
 
 
+@pytest.mark.parametrize(
+    ("told", "items", "events"),
+    [
+        ("item_id a stands in rows 1, 2", _items()[[0, 0, 1, 2]], _events()),
+        ("item_id zz", _items(), _events().with_columns(sku=pl.lit("zz"))),
+        ("user u has 2 events", _items(), _events().tail(5)),
+    ],
+    ids=["item twice", "unknown item", "user with two events"],
+)
+def test_ingest_names_the_bad_row_and_writes_nothing(
+    workspace: Path, tmp_path: Path, told: str, items: pl.DataFrame, events: pl.DataFrame
+) -> None:
+    """The tables get past init, which looks at columns; the stage looks at every row."""
+    _init(workspace, tmp_path, _items(), _events(), code=0)
+    items.write_parquet(workspace / "data/raw/items.parquet")
+    events.write_parquet(workspace / "data/raw/interactions.parquet")
+    edit_params(workspace, **{"ingest.min_interactions": 1})
+    assert told in sidmint(workspace, "ingest", code=2)
+    assert not (workspace / "data/build").exists()
+
+
+def test_a_run_that_meets_bad_input_leaves_with_its_code(workspace: Path, tmp_path: Path) -> None:
+    _init(workspace, tmp_path, _items(), _events(), code=0)
+    edit_params(workspace, **{"ingest.items": "data/raw/none.parquet"})
+    said = sidmint(workspace, "run", code=2)
+    assert "data/raw/none.parquet" in said.replace("\n", "")
+    assert "stage ingest failed" in said
+
+
 def test_outside_a_workspace_the_way_in_is_told(tmp_path: Path) -> None:
     assert "--workspace" in sidmint(tmp_path, "versions", code=2)
