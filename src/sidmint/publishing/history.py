@@ -95,7 +95,7 @@ def metric_history(store: VersionStore, metric: str) -> History:
     known = sorted(set().union(*measured.values()))
     if metric not in known:
         close = difflib.get_close_matches(metric, known, n=5, cutoff=0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(known)}"
+        hint = f"did you mean {', '.join(close)}?" if close else "`sidmint metrics` lists them"
         raise BadInput(f"no version has a metric {metric!r}; {hint}")
     described = _describe(metric)
     values = tuple(
