@@ -52,6 +52,7 @@ def test_a_second_run_runs_no_stage(built: Path) -> None:
     assert (built / "dvc.lock").read_bytes() == before
 
 
+@pytest.mark.slow  # a second build; the fast set asks the same of a small graph
 def test_dvc_repro_alone_gives_the_same_lock_and_the_same_bytes(
     built: Path, office: Path, tmp_path: Path
 ) -> None:
