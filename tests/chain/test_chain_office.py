@@ -14,6 +14,9 @@ import yaml
 from workspaces import edit_params, environment, make_workspace, sidmint, tree_digests
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, office: Path) -> Path:
     """A workspace on the Office catalogue, built once by `sidmint init` and `sidmint run`."""
@@ -52,7 +55,6 @@ def test_a_second_run_runs_no_stage(built: Path) -> None:
     assert (built / "dvc.lock").read_bytes() == before
 
 
-@pytest.mark.slow  # a second build; the fast set asks the same of a small graph
 def test_dvc_repro_alone_gives_the_same_lock_and_the_same_bytes(
     built: Path, office: Path, tmp_path: Path
 ) -> None:
