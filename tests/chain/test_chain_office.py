@@ -13,7 +13,6 @@ import yaml
 
 from workspaces import edit_params, environment, make_workspace, sidmint, tree_digests
 
-
 pytestmark = pytest.mark.slow
 
 
