@@ -24,7 +24,7 @@ test: setup  ## the fast tests (under five minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup  ## the tests marked slow: real catalogues, whole chains
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m slow
 
 test-all: test test-slow  ## every test
 
