@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from sidmint.types import Codebooks, Floats, Ints
+from sidmint.types import Codebooks, Floats, Ints, Pairs
 
 
 @dataclass(frozen=True)
@@ -54,3 +54,18 @@ def smooth_items(num_items: int = 400, num_dimensions: int = 24, seed: int = 0) 
     vectors = np.tanh(hidden @ rng.normal(size=(6, num_dimensions)))
     vectors += 0.05 * rng.normal(size=vectors.shape)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def neighbour_pairs(vectors: Floats, num_each: int = 3) -> Pairs:
+    """Each item with the items most like it, as if they were seen together; all but every fifth."""
+    similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -np.inf)
+    targets = np.argsort(-similar, axis=1, kind="stable")[:, :num_each]
+    triggers = np.repeat(np.arange(len(vectors)), num_each)
+    kept = triggers % 5 > 0
+    scores = np.tile(np.arange(num_each, 0, -1, dtype=np.float32), len(vectors))
+    return Pairs(
+        triggers[kept].astype(np.int32),
+        targets.ravel()[kept].astype(np.int32),
+        scores[kept],
+    )

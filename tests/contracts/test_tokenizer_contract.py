@@ -12,13 +12,20 @@ import torch
 
 import worlds
 from sidmint.errors import BadInput
+from sidmint.progress import silent
 from sidmint.tokenizers import TOKENIZERS, GradientTokenizer, Tokenizer, make_tokenizer, storage
 from sidmint.tokenizers.base import TrainingLog
-from sidmint.types import Floats, Ints
+from sidmint.tokenizers.batches import PairedItems, SingleItems
+from sidmint.tokenizers.gradient import Fit
+from sidmint.types import Floats, Ints, Pairs
 
 SIZES = (12, 9, 7)
 FAST = {"hidden": (32,), "latent_dim": 8, "start_steps": 40, "steps": 40, "batch_size": 128}
+DECOUPLED = {"hidden": (32,), "latent_dim": 8, "steps": 80, "batch_size": 128}
 SETTINGS: dict[str, dict[str, Any]] = {
+    "drq_vae": {"sizes": SIZES, **DECOUPLED},
+    "drq_vae_cl": {"sizes": SIZES, **DECOUPLED},
+    "quasid": {"sizes": SIZES, **FAST},
     "rq_kmeans": {"sizes": SIZES},
     "rq_vae": {"sizes": SIZES, **FAST},
 }
@@ -36,10 +43,14 @@ class Fitted:
 _CACHE: dict[str, Fitted] = {}
 
 
+def pairs_for(tokenizer: Tokenizer, vectors: Floats) -> Pairs | None:
+    return worlds.neighbour_pairs(vectors) if tokenizer.uses_pairs else None
+
+
 def fit(name: str, seed: int = 3) -> Fitted:
     vectors = worlds.smooth_items()
     tokenizer = make_tokenizer(name, SETTINGS[name])
-    log = tokenizer.fit(vectors, seed=seed, device="cpu")
+    log = tokenizer.fit(vectors, pairs_for(tokenizer, vectors), seed, "cpu")
     return Fitted(tokenizer, log, vectors, tokenizer.encode(vectors))
 
 
@@ -219,15 +230,25 @@ def test_an_unknown_type_lists_the_known() -> None:
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_gradients_are_finite_and_reach_everything_that_learns(name: str) -> None:
-    tokenizer = fit(name).tokenizer
+    fitted = fit(name)
+    tokenizer = fitted.tokenizer
     assert isinstance(tokenizer, GradientTokenizer)
     network = tokenizer._fitted()
-    inputs = network.autoencoder.to_units(torch.from_numpy(worlds.smooth_items()))
-    tokenizer._objective(network, inputs, torch.arange(len(inputs))).total.backward()
-    for parameter_name, parameter in network.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert bool(torch.isfinite(parameter.grad).all()), parameter_name
-        assert float(parameter.grad.abs().max()) > 0, parameter_name
+    inputs = network.autoencoder.to_units(torch.from_numpy(fitted.vectors))
+    rows = torch.arange(len(inputs))
+    generator = torch.Generator().manual_seed(0)
+    sampler = SingleItems(rows)
+    if tokenizer.uses_pairs:
+        sampler = PairedItems(rows, worlds.neighbour_pairs(fitted.vectors), len(rows))
+    batch = next(sampler(1, 2 * len(rows), generator))
+    under_way = Fit(network, inputs, sampler, rows, generator, 0, silent)
+    tokenizer.objective(under_way, batch).total.backward()
+    learning = [(key, value) for key, value in network.named_parameters() if value.requires_grad]
+    assert learning
+    for key, value in learning:
+        assert value.grad is not None, key
+        assert bool(torch.isfinite(value.grad).all()), key
+        assert float(value.grad.abs().max()) > 0, key
 
 
 @pytest.mark.gpu
@@ -237,7 +258,7 @@ def test_cuda_fits_and_gives_the_codes_that_the_cpu_gives(name: str) -> None:
         pytest.skip("no CUDA device")
     tokenizer = make_tokenizer(name, SETTINGS[name])
     vectors = worlds.smooth_items()
-    tokenizer.fit(vectors, seed=3, device="cuda")
+    tokenizer.fit(vectors, pairs_for(tokenizer, vectors), 3, "cuda")
     assert np.array_equal(tokenizer.encode(vectors, "cuda"), tokenizer.encode(vectors, "cpu"))
 
 

@@ -14,8 +14,9 @@ from sidmint.errors import BadInput
 from sidmint.losses import LOSSES, Loss, TokenizerStep
 from sidmint.tokenizers import RqVae, make_tokenizer
 from sidmint.tokenizers.base import describe_fit
+from sidmint.tokenizers.batches import Batch, SingleItems, split_rows
 from sidmint.tokenizers.encoders import Autoencoder
-from sidmint.tokenizers.training import Losses, Schedule, Split, split_rows, train
+from sidmint.tokenizers.training import Losses, Schedule, train
 
 FAST = {"sizes": (8, 8), "hidden": (32,), "latent_dim": 8, "batch_size": 128}
 
@@ -127,18 +128,20 @@ class _Line(nn.Module):
 
 
 SCHEDULE = Schedule(steps=200, batch_size=2, learning_rate=0.1, patience=3)
-SPLIT = Split(torch.arange(4), torch.arange(4, 6))
+SAMPLER, HELD_OUT = SingleItems(torch.arange(4)), torch.arange(4, 6)
 
 
 def test_training_stops_early_and_puts_the_best_state_back() -> None:
     line = _Line()
 
-    def objective(rows: Tensor) -> Losses:
-        wanted = 0.0 if rows[0] >= 4 else 1.0
+    def objective(batch: Batch) -> Losses:
+        wanted = 0.0 if batch.rows_B[0] >= 4 else 1.0
         loss = (line.value - wanted) ** 2
         return Losses(loss, loss)
 
-    curve, steps = train(line, objective, SPLIT, SCHEDULE, torch.Generator(), "tokenizers.x")
+    curve, steps = train(
+        line, objective, SAMPLER, HELD_OUT, SCHEDULE, torch.Generator(), "tokenizers.x"
+    )
     judged = [point.value for point in curve if point.metric == "validation_judged"]
     assert steps == 20  # a check every 5 steps: the first is the best, then three without
     assert line.value.item() ** 2 == pytest.approx(min(judged)) == pytest.approx(judged[0])
@@ -148,14 +151,14 @@ def test_a_diverging_loss_names_step_and_setting() -> None:
     line = _Line()
     seen = []
 
-    def objective(rows: Tensor) -> Losses:
-        seen.append(rows)
+    def objective(batch: Batch) -> Losses:
+        seen.append(batch)
         loss = line.value * (float("nan") if len(seen) == 4 else 1.0)
         return Losses(loss, loss, {"hamr": loss, "fine": line.value * 0})
 
     message = r"loss hamr is not a finite number at step 4; lower tokenizers\.x\.learning_rate"
     with pytest.raises(BadInput, match=message):
-        train(line, objective, SPLIT, SCHEDULE, torch.Generator(), "tokenizers.x")
+        train(line, objective, SAMPLER, HELD_OUT, SCHEDULE, torch.Generator(), "tokenizers.x")
 
 
 @pytest.mark.parametrize("num_rows", [2, 3, 40, 1000])

@@ -2,6 +2,21 @@
 
 from sidmint.losses.base import LOSSES, Loss, LossTerm, TokenizerStep, term
 from sidmint.losses.commitment import Commitment
+from sidmint.losses.hamr import Hamr, valid_pairs
+from sidmint.losses.info_nce import InfoNce
+from sidmint.losses.kl import Kl
 from sidmint.losses.reconstruction import Reconstruction
 
-__all__ = ["LOSSES", "Commitment", "Loss", "LossTerm", "Reconstruction", "TokenizerStep", "term"]
+__all__ = [
+    "LOSSES",
+    "Commitment",
+    "Hamr",
+    "InfoNce",
+    "Kl",
+    "Loss",
+    "LossTerm",
+    "Reconstruction",
+    "TokenizerStep",
+    "term",
+    "valid_pairs",
+]

@@ -25,10 +25,20 @@ class TokenizerStep:
     """Which item each row is: row numbers into the fitted vectors."""
     inputs_BD: Tensor
     latent_Bd: Tensor
-    walk: ResidualWalk
-    quantized_Bd: Tensor
-    """What the decoder was given: the quantized latent with its gradient estimator."""
+    """What is quantized; of a stochastic encoder the mean."""
     reconstruction_BD: Tensor
+    walk: ResidualWalk | None = None
+    """Codes, residuals and codewords; none while the autoencoder trains without a quantizer."""
+    num_pairs: int = 0
+    """The first `num_pairs` rows are triggers, the next `num_pairs` their targets, in order."""
+    log_variance_Bd: Tensor | None = None
+    """Of a stochastic encoder: log of the variance that each latent was drawn with."""
+
+    def the_walk(self) -> ResidualWalk:
+        """`walk`, for losses that need codes; the tokenizer calls them on quantized steps alone."""
+        if self.walk is None:
+            raise ValueError("this step was not quantized")
+        return self.walk
 
 
 class Loss(Settings, ABC):
@@ -41,6 +51,11 @@ class Loss(Settings, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     judges: ClassVar[bool] = True
     """Whether its held-out value says that one checkpoint is better than another."""
+
+    @classmethod
+    def needs_codes(cls) -> bool:
+        """Whether it reads what only a quantized step has."""
+        return bool(cls.needs & {"codes", "residuals", "codewords"})
 
     @abstractmethod
     def __call__(self, step: TokenizerStep) -> Tensor:

@@ -28,8 +28,9 @@ class Commitment(Loss):
 
     def __call__(self, step: TokenizerStep) -> Tensor:
         """The loss of one batch."""
-        residuals_LBd = torch.stack(step.walk.residuals)
-        codewords_LBd = torch.stack(step.walk.codewords)
+        walk = step.the_walk()
+        residuals_LBd = torch.stack(walk.residuals)
+        codewords_LBd = torch.stack(walk.codewords)
         codebook = (residuals_LBd.detach() - codewords_LBd).square().sum(dim=(0, 2)).mean()
         encoder = (residuals_LBd - codewords_LBd.detach()).square().sum(dim=(0, 2)).mean()
         return codebook + self.beta * encoder

@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
+from sidmint.progress import Track, silent
+from sidmint.quantization.kmeans import residual_kmeans
 from sidmint.quantization.residual import ResidualWalk, residual_walk
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
@@ -27,6 +29,22 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def start_from(self, tables: Sequence[Tensor]) -> None:
         """Put the codebooks where `tables` say, one (K_l, d) a level."""
+
+    def start_on(
+        self,
+        latent_Nd: Tensor,
+        generator: Generator,
+        iterations: int,
+        tolerance: float,
+        track: Track = silent,
+    ) -> None:
+        """Fit the codebooks to `latent_Nd` (N, d) by residual k-means; see `residual_kmeans`."""
+        sizes = [len(table) for table in self.tables()]
+        levels = residual_kmeans(latent_Nd, sizes, generator, iterations, tolerance, track=track)
+        self.start_from([level.codewords_Kd for level in levels])
+
+    def update(self, walk: ResidualWalk) -> None:
+        """Learn from the walk of a training step what no gradient teaches; after the step."""
 
     @abstractmethod
     def forward(self, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:

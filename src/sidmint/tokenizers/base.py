@@ -70,12 +70,16 @@ class Tokenizer(ABC):
     """Its name in `TOKENIZERS`."""
     hierarchical: ClassVar[bool]
     """Whether a common prefix of codes means that two items are alike."""
-    uses_pairs: ClassVar[bool] = False
     Config: ClassVar[type[TokenizerConfig]]
 
     def __init__(self, config: TokenizerConfig, name: str | None = None) -> None:
         self.config = config
         self.name = name or self.type_name
+
+    @property
+    def uses_pairs(self) -> bool:
+        """Whether `fit` reads pairs."""
+        return False
 
     @abstractmethod
     def fit(

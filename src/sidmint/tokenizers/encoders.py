@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from sidmint.quantization.quantizer import Quantizer
 
@@ -39,9 +40,17 @@ class Autoencoder(nn.Module):
     mean_D: Tensor
     scale: Tensor
 
-    def __init__(self, num_dimensions: int, hidden: Sequence[int], latent_dim: int) -> None:
+    def __init__(
+        self,
+        num_dimensions: int,
+        hidden: Sequence[int],
+        latent_dim: int,
+        on_sphere: bool = False,
+        stochastic: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder = Mlp((num_dimensions, *hidden, latent_dim))
+        self.latent_dim, self.on_sphere, self.stochastic = latent_dim, on_sphere, stochastic
+        self.encoder = Mlp((num_dimensions, *hidden, latent_dim * (2 if stochastic else 1)))
         self.decoder = Mlp((latent_dim, *reversed(hidden), num_dimensions))
         self.register_buffer("mean_D", torch.zeros(num_dimensions))
         self.register_buffer("scale", torch.ones(()))
@@ -57,17 +66,34 @@ class Autoencoder(nn.Module):
         """Vectors as the encoder reads them."""
         return (vectors_ND - self.mean_D) / self.scale
 
+    def latent(self, inputs_BD: Tensor) -> Tensor:
+        """What is quantized, (B, d), of inputs in units; unit vectors where `on_sphere`."""
+        return self.latent_and_log_variance(inputs_BD)[0]
+
+    def latent_and_log_variance(self, inputs_BD: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The latent, and of a stochastic encoder the log of its variance, (B, d) each."""
+        output: Tensor = self.encoder(inputs_BD)
+        latent_Bd, log_variance_Bd = output[:, : self.latent_dim], output[:, self.latent_dim :]
+        if self.on_sphere:
+            latent_Bd = normalize(latent_Bd, dim=1)
+        return latent_Bd, log_variance_Bd if self.stochastic else None
+
     def scale_latent(self, factor: float) -> None:
-        """Multiply every latent by `factor` and leave every reconstruction as it is."""
+        """Multiply every latent by `factor` and leave every reconstruction as it is.
+
+        Latents on the sphere keep their length, and so does a stochastic encoder's variance.
+        """
+        if self.on_sphere:
+            return
         with torch.no_grad():
             for parameter in self.encoder[-1].parameters():
-                parameter.mul_(factor)
+                parameter[: self.latent_dim].mul_(factor)
             next(self.decoder[0].parameters()).div_(factor)  # its weight; its bias stays
 
     def encode(self, vectors_ND: Tensor) -> Tensor:
         """Latents (N, d) float32 that do not depend on the rows beside them; see `_inferred`."""
         exact = copy.deepcopy(self).double()
-        return _inferred(lambda rows: exact.encoder(exact.to_units(rows.double())), vectors_ND)
+        return _inferred(lambda rows: exact.latent(exact.to_units(rows.double())), vectors_ND)
 
     def decode(self, latent_Nd: Tensor) -> Tensor:
         """Vectors (N, D) float32 in input space, equal for equal latents; see `_inferred`."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self, cast
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Generator, Tensor
 
 from sidmint.errors import BadInput
 from sidmint.losses import Loss, LossTerm, TokenizerStep, term
@@ -22,6 +23,7 @@ from sidmint.quantization.quantizer import Quantizer
 from sidmint.quantization.residual import residual_codes
 from sidmint.seeds import seed_for
 from sidmint.tokenizers.base import (
+    CurvePoint,
     Tokenizer,
     TokenizerConfig,
     TrainingLog,
@@ -29,27 +31,46 @@ from sidmint.tokenizers.base import (
     describe_fit,
     resolve_device,
 )
+from sidmint.tokenizers.batches import (
+    Batch,
+    PairedItems,
+    Sampler,
+    SingleItems,
+    check_pairs,
+    split_rows,
+)
 from sidmint.tokenizers.encoders import Autoencoder, Network
-from sidmint.tokenizers.starting import Start, start_codebooks
-from sidmint.tokenizers.training import Losses, Schedule, split_rows, train
+from sidmint.tokenizers.training import Losses, Schedule, train
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
 Width = Annotated[int, Field(ge=1)]
 
 
-class GradientTokenizer(Tokenizer):
-    """Trains an autoencoder through a quantizer. A subclass says which quantizer.
+@dataclass(frozen=True)
+class Fit:
+    """One fit under way: what is trained, on what, and with whose random numbers."""
 
-    Where codebooks start decides whether they survive: started on the latents of an
-    untrained encoder they look perfect and collapse as the encoder moves. So by default
-    encoder and decoder are first trained without a quantizer, then k-means finds the
-    codebooks level by level on the latents of all items, then everything trains jointly.
-    """
+    network: Network
+    inputs_ND: Tensor
+    """All vectors to fit, in the units of the autoencoder."""
+    sampler: Sampler
+    validation: Tensor
+    generator: Generator
+    """Draws the batches."""
+    seed: int
+    """For whatever else is drawn; derive by name."""
+    track: Track
+
+
+class GradientTokenizer(Tokenizer):
+    """An autoencoder and codebooks in its latent. A subclass says how they learn."""
 
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"inputs", "latent", "codes", "residuals", "codewords", "quantized", "reconstruction"}
+        {"inputs", "latent", "codes", "residuals", "codewords", "reconstruction", "pairs"}
     )
     """What its steps offer to losses; see `Loss.needs`."""
+    on_sphere: ClassVar[bool] = False
+    """Whether latents are unit vectors."""
 
     class Config(TokenizerConfig):
         """Settings of every gradient tokenizer."""
@@ -59,23 +80,16 @@ class GradientTokenizer(Tokenizer):
         next power of two from D, at most 512. On Beauty one wide layer reached in the same
         time a lower error than the 512-256-128 of the papers."""
         latent_dim: Width = 32
-        start: Start = "autoencoder"
-        """Codebooks start by k-means on the latents of an encoder trained without quantizer,
-        by k-means on those of an untrained encoder, or at random."""
-        start_steps: int = Field(600, ge=1)
-        """Most steps without quantizer, for `start: autoencoder`."""
         steps: int = Field(1000, ge=1)
-        """Most joint steps."""
+        """Most steps, of joint training where there is one."""
         batch_size: int = Field(1024, ge=2)
+        """Items a step. With losses that need pairs, half of them are triggers and half targets."""
         learning_rate: float = Field(3e-3, gt=0)
         validation_share: float = Field(0.05, gt=0, lt=1)
         """Share of items, drawn by seed, that no step trains on and that early stopping reads."""
         patience: int = Field(10, ge=1)
         """Checks (40 a schedule) without a better held-out error before training stops."""
-        losses: tuple[LossTerm, ...] = (
-            term("reconstruction"),
-            term("commitment"),
-        )
+        losses: tuple[LossTerm, ...] = (term("reconstruction"),)
 
     config: Config
 
@@ -84,9 +98,22 @@ class GradientTokenizer(Tokenizer):
         self._losses = self._build_losses()
         self._network: Network | None = None
 
+    @property
+    def uses_pairs(self) -> bool:
+        """Whether one of its losses reads pairs; batches then join triggers and targets."""
+        return any("pairs" in loss.needs for _, loss in self._losses)
+
     @abstractmethod
     def make_quantizer(self) -> Quantizer:
         """The quantizer, its codebooks not yet started."""
+
+    @abstractmethod
+    def learn(self, fit: Fit) -> tuple[list[CurvePoint], int]:
+        """Train the network; the curve, and the number of steps taken."""
+
+    @abstractmethod
+    def objective(self, fit: Fit, batch: Batch) -> Losses:
+        """What the last part of `learn` minimises."""
 
     def fit(
         self,
@@ -107,39 +134,80 @@ class GradientTokenizer(Tokenizer):
         num_distinct = count_distinct(vectors_ND, at_least=self.config.sizes[0])
         if num_distinct < self.config.sizes[0]:
             raise self.too_few(TooFewPoints(0, self.config.sizes[0], num_distinct))
-        network = self._start_network(values.shape[1], seed).to(target)
+        generator = torch.Generator().manual_seed(seed_for(seed, self.type_name, "batches"))
+        split = split_rows(len(values), self.config.validation_share, generator)
+        sampler: Sampler = SingleItems(split.training)
+        if self.uses_pairs:
+            checked = check_pairs(pairs, len(values), self.name)
+            sampler = PairedItems(split.training, checked, len(values))
+        network = self._make_network(values.shape[1], seed).to(target)
         network.autoencoder.learn_units(vectors_ND)
         inputs_ND = network.autoencoder.to_units(vectors_ND)
-        generator = torch.Generator().manual_seed(seed_for(seed, self.type_name, "batches"))
-        split = split_rows(len(inputs_ND), self.config.validation_share, generator)
         try:
-            curve, num_steps = start_codebooks(
-                network,
-                inputs_ND,
-                split,
-                self.config.start,
-                self._schedule(self.config.start_steps),
-                seed_for(seed, self.type_name, "codebooks"),
-                generator,
-                f"tokenizers.{self.name}",
-                track,
+            curve, num_steps = self.learn(
+                Fit(network, inputs_ND, sampler, split.validation, generator, seed, track)
             )
         except TooFewPoints as error:
             raise self.too_few(error) from error
-        joint, joint_steps = train(
-            network,
-            lambda rows: self._objective(network, inputs_ND, rows),
-            split,
-            self._schedule(self.config.steps),
-            generator,
-            f"tokenizers.{self.name}",
-            "training",
-            self.config.sizes,
-            track,
-        )
         self._network = network.cpu()
-        codes = self.encode(values, device)
-        return describe_fit(codes, self.config.sizes, curve + joint, num_steps + joint_steps)
+        return describe_fit(self.encode(values, device), self.config.sizes, curve, num_steps)
+
+    def train_autoencoder(self, fit: Fit, steps: int) -> tuple[list[CurvePoint], int]:
+        """Train encoder and decoder without a quantizer, on the losses that need no codes."""
+        curve, num_steps = train(
+            fit.network.autoencoder,
+            lambda batch: self.unquantized_objective(fit, batch),
+            fit.sampler,
+            fit.validation,
+            self.schedule(steps),
+            fit.generator,
+            f"tokenizers.{self.name}",
+            "autoencoder",
+            track=fit.track,
+        )
+        return [CurvePoint(p.step, f"autoencoder_{p.metric}", p.value) for p in curve], num_steps
+
+    def unquantized_objective(self, fit: Fit, batch: Batch) -> Losses:
+        """The losses that need no codes, where the decoder reads the latent itself."""
+        losses = [(entry, loss) for entry, loss in self._losses if not loss.needs_codes()]
+        return _weigh(losses, self.unquantized_step(fit, batch))
+
+    def quantized_objective(self, fit: Fit, batch: Batch) -> Losses:
+        """All losses, where the decoder reads the quantized latent."""
+        return _weigh(self._losses, self.quantized_step(fit, batch))
+
+    def unquantized_step(self, fit: Fit, batch: Batch) -> TokenizerStep:
+        """A forward pass in which the decoder reads the latent itself.
+
+        A stochastic encoder hands it a draw, while it trains (Kingma and Welling 2014).
+        """
+        autoencoder = fit.network.autoencoder
+        rows_B = batch.rows_B.to(fit.inputs_ND.device)
+        inputs_BD = fit.inputs_ND[rows_B]
+        latent_Bd, log_variance_Bd = autoencoder.latent_and_log_variance(inputs_BD)
+        decoded_Bd = latent_Bd
+        if log_variance_Bd is not None and torch.is_grad_enabled():
+            noise_Bd = torch.randn(latent_Bd.shape, generator=fit.generator).to(latent_Bd.device)
+            decoded_Bd = latent_Bd + noise_Bd * (log_variance_Bd / 2).exp()
+        reconstruction_BD = autoencoder.decoder(decoded_Bd)
+        return TokenizerStep(
+            rows_B,
+            inputs_BD,
+            latent_Bd,
+            reconstruction_BD,
+            num_pairs=batch.num_pairs,
+            log_variance_Bd=log_variance_Bd,
+        )
+
+    def quantized_step(self, fit: Fit, batch: Batch) -> TokenizerStep:
+        """A forward pass through the quantizer: everything that losses may read."""
+        network = fit.network
+        rows_B = batch.rows_B.to(fit.inputs_ND.device)
+        inputs_BD = fit.inputs_ND[rows_B]
+        latent_Bd = network.autoencoder.latent(inputs_BD)
+        walk, quantized_Bd = network.quantizer(latent_Bd)
+        reconstruction_BD = network.autoencoder.decoder(quantized_Bd)
+        return TokenizerStep(rows_B, inputs_BD, latent_Bd, reconstruction_BD, walk, batch.num_pairs)
 
     def latent(self, vectors: Floats, device: str = "cpu") -> Floats:
         """The encoder's output (N, d); a row depends on that row alone."""
@@ -178,7 +246,7 @@ class GradientTokenizer(Tokenizer):
     ) -> Self:
         """The fitted tokenizer that `state()` came from."""
         tokenizer = cls(config, name)
-        network = tokenizer._start_network(len(state["autoencoder.mean_D"]), seed=0)
+        network = tokenizer._make_network(len(state["autoencoder.mean_D"]), seed=0)
         network.load_state_dict({key: torch.from_numpy(np.array(v)) for key, v in state.items()})
         tokenizer._network = network
         return tokenizer
@@ -188,31 +256,8 @@ class GradientTokenizer(Tokenizer):
         """D of the vectors it was fitted on."""
         return len(self._fitted().autoencoder.mean_D)
 
-    def step(self, network: Network, inputs_BD: Tensor, rows_B: Tensor) -> TokenizerStep:
-        """One forward pass: everything that losses may read."""
-        latent_Bd = network.autoencoder.encoder(inputs_BD)
-        walk, quantized_Bd = network.quantizer(latent_Bd)
-        reconstruction_BD = network.autoencoder.decoder(quantized_Bd)
-        return TokenizerStep(rows_B, inputs_BD, latent_Bd, walk, quantized_Bd, reconstruction_BD)
-
-    def _objective(self, network: Network, inputs_ND: Tensor, rows_B: Tensor) -> Losses:
-        rows_B = rows_B.to(inputs_ND.device)
-        step = self.step(network, inputs_ND[rows_B], rows_B)
-        terms = {entry.name: loss(step) for entry, loss in self._losses}
-        total = torch.stack([entry.weight * terms[entry.name] for entry, _ in self._losses]).sum()
-        judged = [e.weight * terms[e.name] for e, loss in self._losses if loss.judges]
-        return Losses(total, torch.stack(judged).sum(), terms, step.walk.codes_NL)
-
-    def _start_network(self, num_dimensions: int, seed: int) -> Network:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_for(seed, self.type_name, "weights"))
-            hidden = self.config.hidden
-            if hidden is None:
-                hidden = (min(512, 1 << (num_dimensions - 1).bit_length()),)
-            autoencoder = Autoencoder(num_dimensions, hidden, self.config.latent_dim)
-            return Network(autoencoder, self.make_quantizer())
-
-    def _schedule(self, steps: int) -> Schedule:
+    def schedule(self, steps: int) -> Schedule:
+        """At most `steps` steps, the rest as configured."""
         config = self.config
         return Schedule(
             steps=steps,
@@ -220,6 +265,18 @@ class GradientTokenizer(Tokenizer):
             learning_rate=config.learning_rate,
             patience=config.patience,
         )
+
+    def _make_network(self, num_dimensions: int, seed: int) -> Network:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(seed, self.type_name, "weights"))
+            hidden = self.config.hidden
+            if hidden is None:
+                hidden = (min(512, 1 << (num_dimensions - 1).bit_length()),)
+            stochastic = any("log_variance" in loss.needs for _, loss in self._losses)
+            autoencoder = Autoencoder(
+                num_dimensions, hidden, self.config.latent_dim, self.on_sphere, stochastic
+            )
+            return Network(autoencoder, self.make_quantizer())
 
     def _build_losses(self) -> list[tuple[LossTerm, Loss]]:
         where = f"tokenizers.{self.name}.losses"
@@ -245,3 +302,11 @@ class GradientTokenizer(Tokenizer):
         if self._network is None:
             raise BadInput(f"tokenizer {self.name!r} is not fitted; call fit first")
         return self._network
+
+
+def _weigh(losses: list[tuple[LossTerm, Loss]], step: TokenizerStep) -> Losses:
+    """Each loss of one step, and their weighted sum."""
+    terms = {entry.name: loss(step) for entry, loss in losses}
+    total = torch.stack([entry.weight * terms[entry.name] for entry, _ in losses]).sum()
+    judged = [entry.weight * terms[entry.name] for entry, loss in losses if loss.judges]
+    return Losses(total, torch.stack(judged).sum(), terms, step.walk)

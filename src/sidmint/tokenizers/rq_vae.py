@@ -11,18 +11,18 @@ from typing import ClassVar
 from sidmint.quantization.estimators import straight_through
 from sidmint.quantization.quantizer import Quantizer, ResidualQuantizer
 from sidmint.tokenizers.base import TOKENIZERS
-from sidmint.tokenizers.gradient import GradientTokenizer
+from sidmint.tokenizers.joint import JointTokenizer
 
 
 @TOKENIZERS.register("rq_vae")
-class RqVae(GradientTokenizer):
+class RqVae(JointTokenizer):
     """MLP encoder, residual walk with the straight-through estimator, MLP decoder."""
 
     type_name: ClassVar[str] = "rq_vae"
     hierarchical: ClassVar[bool] = True
 
-    class Config(GradientTokenizer.Config):
-        """Settings under `tokenizers.rq_vae`; those of every gradient tokenizer."""
+    class Config(JointTokenizer.Config):
+        """Settings under `tokenizers.rq_vae`; those of every joint tokenizer."""
 
     def make_quantizer(self) -> Quantizer:
         """Codebooks that learn by gradient; one straight-through step on their sum."""

@@ -20,8 +20,10 @@ from torch import Generator, Tensor, nn
 
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
+from sidmint.quantization.residual import ResidualWalk
 from sidmint.settings import Settings
 from sidmint.tokenizers.base import CurvePoint, code_usage
+from sidmint.tokenizers.batches import Batch, Sampler
 
 NUM_CHECKS = 40
 """Checks on the held-out part over a whole schedule, evenly spaced."""
@@ -47,41 +49,32 @@ class Losses:
     judged: Tensor
     """What a checkpoint is judged by: the total without terms that depend on the latent's scale."""
     terms: Mapping[str, Tensor] = field(default_factory=dict)
-    codes_BL: Tensor | None = None
+    walk: ResidualWalk | None = None
+    """Of a quantized step: its codes are counted, and codebooks that learn from it do."""
 
 
-@dataclass(frozen=True)
-class Split:
-    """Row numbers to train on, and row numbers held out to judge by."""
-
-    training: Tensor
-    validation: Tensor
-
-
-def split_rows(num_rows: int, share: float, generator: Generator) -> Split:
-    """A seeded random split with at least one row on either side."""
-    order = torch.randperm(num_rows, generator=generator)
-    held_out = min(max(1, round(share * num_rows)), num_rows - 1)
-    return Split(order[held_out:].sort().values, order[:held_out].sort().values)
+Objective = Callable[[Batch], Losses]
 
 
 def train(
     module: nn.Module,
-    objective: Callable[[Tensor], Losses],
-    split: Split,
+    objective: Objective,
+    sampler: Sampler,
+    validation: Tensor,
     schedule: Schedule,
     generator: Generator,
     where: str,
     label: str = "training",
     sizes: tuple[int, ...] = (),
+    after_step: Callable[[Losses], None] | None = None,
     track: Track = silent,
 ) -> tuple[list[CurvePoint], int]:
-    """Minimise `objective` (row numbers -> `Losses`) over the parameters of `module`.
+    """Minimise `objective` over the parameters of `module`, on the batches of `sampler`.
 
-    Returns the curve and the number of steps taken; `module` is left in its best checked
-    state. Adam, batches drawn without replacement within a pass. Two runs with one
-    generator seed on one machine give the same bits. Raises `BadInput` naming `where` (the
-    key in params.yaml) when a loss is no longer finite.
+    Returns the curve and the number of steps taken; `module` is left in the state that cost
+    least on the rows `validation`. Adam. `after_step` is for what learns without gradient.
+    Two runs with one generator seed on one machine give the same bits. Raises `BadInput`
+    naming `where` (the key in params.yaml) when a loss is no longer finite.
     """
     optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate, fused=True)
     rate = torch.optim.lr_scheduler.OneCycleLR(
@@ -90,20 +83,22 @@ def train(
     every = max(1, schedule.steps // NUM_CHECKS)
     best, best_state, waited = math.inf, _copy_state(module), 0
     window, curve, step = _Window(sizes), list[CurvePoint](), 0
-    batches = _batches(split.training, schedule, generator)
+    batches = sampler(schedule.steps, schedule.batch_size, generator)
     with _reproducible():
-        for step, rows in enumerate(track(batches, label, schedule.steps), start=1):
-            losses = objective(rows)
+        for step, batch in enumerate(track(batches, label, schedule.steps), start=1):
+            losses = objective(batch)
             _refuse_divergence(losses, step, where, schedule)
             optimizer.zero_grad(set_to_none=True)
             losses.total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             rate.step()
+            if after_step:
+                after_step(losses)
             window.add(losses)
             if step % every and step != schedule.steps:
                 continue
             curve += window.close(step)
-            judged = _validate(objective, split.validation, schedule.batch_size)
+            judged = _validate(objective, validation, schedule.batch_size)
             curve.append(CurvePoint(step, "validation_judged", judged))
             waited += 1
             if judged < best:
@@ -125,8 +120,8 @@ class _Window:
         self.num_batches += 1
         for name, value in {"loss": losses.total, **losses.terms}.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        if losses.codes_BL is not None:
-            for counts, codes_B in zip(self.counts, losses.codes_BL.T, strict=True):
+        if losses.walk is not None:
+            for counts, codes_B in zip(self.counts, losses.walk.codes_NL.T, strict=True):
                 counts += torch.bincount(codes_B.cpu(), minlength=len(counts))
 
     def close(self, step: int) -> list[CurvePoint]:
@@ -146,19 +141,11 @@ class _Window:
         self.counts = [torch.zeros(size, dtype=torch.int64) for size in self.sizes]
 
 
-def _batches(rows: Tensor, schedule: Schedule, generator: Generator) -> Iterator[Tensor]:
-    size = min(schedule.batch_size, len(rows))
-    waiting = rows[:0]
-    for _ in range(schedule.steps):
-        if len(waiting) < size:
-            waiting = rows[torch.randperm(len(rows), generator=generator)]
-        yield waiting[:size]
-        waiting = waiting[size:]
-
-
-def _validate(objective: Callable[[Tensor], Losses], rows: Tensor, batch_size: int) -> float:
+def _validate(objective: Objective, rows: Tensor, batch_size: int) -> float:
+    """The judged loss of held-out items, which come without pairs."""
     with torch.no_grad():
-        sums = [float(objective(part).judged) * len(part) for part in torch.split(rows, batch_size)]
+        parts = torch.split(rows, batch_size)
+        sums = [float(objective(Batch(part)).judged) * len(part) for part in parts]
     return sum(sums) / len(rows)
 
 
