@@ -56,6 +56,15 @@ def smooth_items(num_items: int = 400, num_dimensions: int = 24, seed: int = 0) 
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+def category_paths(vectors: Floats) -> list[str | None]:
+    """Paths of up to three parts that follow the signs of some dimensions; some items have none."""
+    paths: list[str | None] = []
+    for row, signs in enumerate((vectors[:, :6] > 0).tolist()):
+        parts = ["abcd"[2 * signs[0] + signs[1]], "ef"[signs[2]], "ghij"[2 * signs[3] + signs[4]]]
+        paths.append(" > ".join(parts[: 2 + signs[5]]) if row % 50 else None)
+    return paths
+
+
 def neighbour_pairs(vectors: Floats, num_each: int = 3) -> Pairs:
     """Each item with the items most like it, as if they were seen together; all but every fifth."""
     similar = vectors @ vectors.T

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from sidmint.contracts import Items
 from sidmint.errors import BadInput, SidmintError
 from sidmint.layout import Layout, safe_name
 from sidmint.types import Embeddings, Ints, Pairs
@@ -109,6 +110,16 @@ class Artifacts:
     def items(self) -> pl.DataFrame:
         """The catalogue (`contracts.Items`), in the row order that every array follows."""
         return self.table("ingest", "items")
+
+    def categories(self) -> pl.Series:
+        """Category paths, in the row order of `items()`; nulls where an item has none."""
+        items = self.items()
+        if Items.CATEGORIES not in items.columns:
+            raise BadInput(
+                f"the items have no column {Items.CATEGORIES}; map one under ingest.columns, or "
+                "leave tokenizers that read categories out of train.tokenizers"
+            )
+        return items[Items.CATEGORIES].cast(pl.String)
 
     def interactions(self) -> pl.DataFrame:
         """All interactions with their split (`contracts.Interactions`)."""

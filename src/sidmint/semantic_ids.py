@@ -2,10 +2,11 @@
 
 Shape letters: N items, L levels, K codes of a level, n items of one group.
 
-Two policies. `suffix` leaves codes as they are and counts inside a bucket (TIGER, Rajput et
+Three policies. `suffix` leaves codes as they are and counts inside a bucket (TIGER, Rajput et
 al. 2023, section 3.1). `reassign` gives every item of a prefix group a last code of its own,
 moving as few as possible and as little as possible (Zero-Collision Reassignment, Zhang et
-al., CIKM 2026). Both depend on items and codes alone, never on the order of rows.
+al., CIKM 2026). `sinkhorn` spreads the items of a bucket over the last codes (LC-Rec, Zheng et
+al. 2024). All depend on items and codes alone, never on the order of rows.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _TOKEN = re.compile(r"<([a-z])_(\d+)>")
 
 LastLevelDistances = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 """Rows (n,) -> (n, K_L): squared distance of each row's last residual to every last codeword."""
+
+Spread = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.int64]]
+"""Such distances (n, K_L) of the items of one bucket -> a last code for each, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,45 @@ def resolve_by_reassignment(
     )
 
 
+def resolve_by_spreading(
+    codes: Codes,
+    item_ids: Sequence[str],
+    distances: LastLevelDistances,
+    spread: Spread,
+    rounds: int = 20,
+) -> SemanticIds:
+    """Give the items of every bucket that collides last codes chosen by `spread`, in rounds.
+
+    As LC-Rec re-encodes its catalogue: items that stand alone keep their codes; all items of a
+    bucket are spread over all last codes, whoever holds those; buckets that this makes are
+    spread in the next round, until none changes or `rounds` are over. What then still
+    collides (equal vectors always do) gets suffixes, and so every id of the table.
+    """
+    _require_ids(codes, item_ids)
+    values = codes.values.copy()
+    added = np.zeros(codes.num_items)
+    known: dict[bytes, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
+    for _ in range(rounds):
+        before = values.copy()
+        order, begins = _by_bucket(before, item_ids)
+        buckets = np.split(order, np.flatnonzero(begins)[1:])
+        for rows in (bucket for bucket in buckets if len(bucket) > 1):
+            if rows.tobytes() not in known:
+                cost, place = distances(rows), np.arange(len(rows))
+                chosen, current = spread(cost), codes.values[rows, -1]
+                known[rows.tobytes()] = chosen, cost[place, chosen] - cost[place, current]
+            values[rows, -1], added[rows] = known[rows.tobytes()]
+        if np.array_equal(values, before):
+            break
+    return SemanticIds(
+        codes=Codes(values, codes.sizes),
+        suffixes=_count_in_buckets(values, item_ids),
+        has_suffix=shared_codes(values).num_collided_items > 0,
+        moved=values[:, -1] != codes.values[:, -1],
+        added_distances=added,
+    )
+
+
 def format_id(parts: Sequence[int]) -> str:
     """(12, 7, 201, 0) -> "12-7-201-0"."""
     return SEPARATOR.join(str(part) for part in parts)
@@ -230,14 +273,21 @@ def _colliding_groups(values: Ints, item_ids: Sequence[str]) -> Iterator[npt.NDA
 
 def _count_in_buckets(values: Ints, item_ids: Sequence[str]) -> Ints:
     """0, 1, 2 ... inside each bucket of equal rows, in the order of item ids."""
-    order = np.lexsort((np.asarray(item_ids), *values.T[::-1]))
-    ordered = values[order]
-    begins = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
+    order, begins = _by_bucket(values, item_ids)
     position = np.arange(len(values))
     first = np.maximum.accumulate(np.where(begins, position, 0))
     suffixes = np.empty(len(values), dtype=np.int32)
     suffixes[order] = position - first
     return suffixes
+
+
+def _by_bucket(
+    values: Ints, item_ids: Sequence[str]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Rows in the order of codes, then item ids, and where in it a bucket begins."""
+    order = np.lexsort((np.asarray(item_ids), *values.T[::-1]))
+    ordered = values[order]
+    return order, np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
 
 
 def _require_ids(codes: Codes, item_ids: Sequence[str]) -> None:

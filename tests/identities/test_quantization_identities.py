@@ -115,7 +115,7 @@ def test_a_codebook_learns_from_its_own_level_alone() -> None:
 def step_of(latent: torch.Tensor, tables: list[torch.Tensor]) -> TokenizerStep:
     walk = residual_walk(latent, tables)
     inputs = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    return TokenizerStep(torch.arange(2), inputs, latent, walk, walk.quantized, inputs + 0.5)
+    return TokenizerStep(torch.arange(2), inputs, latent, inputs + 0.5, walk)
 
 
 def test_losses_by_hand() -> None:

@@ -92,7 +92,7 @@ def test_losses_attach_by_configuration() -> None:
     assert isinstance(tokenizer, RqVae)
     assert [(term.weight, loss.model_dump()) for term, loss in tokenizer._losses] == [
         (2.0, {}),
-        (1.0, {"beta": 0.5}),
+        (1.0, {"beta": 0.5, "codebook_weight": 1.0}),
     ]
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import permutations
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidmint.quantization.sinkhorn import balanced_codes
 from sidmint.semantic_ids import (
     PrefixIndex,
     SemanticIds,
@@ -15,6 +17,7 @@ from sidmint.semantic_ids import (
     parse_id,
     parse_tokens,
     resolve_by_reassignment,
+    resolve_by_spreading,
     resolve_by_suffix,
     shared_codes,
     tokens_of,
@@ -36,17 +39,22 @@ def coded_items(draw: st.DrawFn, max_items: int = 24) -> tuple[Codes, list[str],
     return Codes(values.astype(np.int32), SIZES), item_ids, distances
 
 
-def both(codes: Codes, item_ids: list[str], distances: np.ndarray) -> list[SemanticIds]:
+def balanced(distances: np.ndarray) -> np.ndarray:
+    return balanced_codes(torch.from_numpy(distances)).numpy()
+
+
+def resolved(codes: Codes, item_ids: list[str], distances: np.ndarray) -> list[SemanticIds]:
     return [
         resolve_by_suffix(codes, item_ids),
         resolve_by_reassignment(codes, item_ids, lambda rows: distances[rows]),
+        resolve_by_spreading(codes, item_ids, lambda rows: distances[rows], balanced),
     ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(coded_items())
 def test_ids_are_unique_and_read_back(world: tuple[Codes, list[str], np.ndarray]) -> None:
-    for ids in both(*world):
+    for ids in resolved(*world):
         texts = ids.strings()
         assert len(set(texts)) == len(texts)
         assert [parse_id(text) for text in texts] == [tuple(parts) for parts in ids.parts.tolist()]
@@ -66,7 +74,7 @@ def test_permuted_rows_get_permuted_ids(
         [item_ids[row] for row in order],
         distances[order],
     )
-    for ids, other in zip(both(*world), both(*shuffled), strict=True):
+    for ids, other in zip(resolved(*world), resolved(*shuffled), strict=True):
         assert dict(zip(item_ids, ids.strings(), strict=True)) == dict(
             zip(shuffled[1], other.strings(), strict=True)
         )

@@ -116,7 +116,7 @@ def test_cold_items_are_not_seen_in_training(artifacts: Artifacts) -> None:
     assert (artifacts.folder("train", "rq_kmeans") / storage.TENSORS).read_bytes() != before
 
 
-@pytest.mark.parametrize("policy", ["suffix", "reassign"])
+@pytest.mark.parametrize("policy", ["suffix", "reassign", "sinkhorn"])
 def test_assign_publishes_one_id_an_item(artifacts: Artifacts, policy: str) -> None:
     train(params(), artifacts, "rq_kmeans")
     outcome = assign(params(assign={"resolution": policy}), artifacts, "rq_kmeans")
@@ -200,3 +200,65 @@ def test_a_damaged_tokenizer_is_refused(artifacts: Artifacts, damage: str) -> No
         description.write_text("{")
     with pytest.raises(BadInput, match=str(folder)):
         storage.load(folder)
+
+
+def test_category_codes_the_column_of_the_items(artifacts: Artifacts) -> None:
+    settings = {
+        "train": {"tokenizers": ["category"], "device": "cpu"},
+        "tokenizers": {"category": {"sizes": [4, 4, 4]}},
+    }
+    train(params(**settings), artifacts, "category")
+    outcome = assign(params(**settings), artifacts, "category")
+    codes = artifacts.table("assign", "codes", "category")
+    assert codes.select("code_1", "code_2", "code_3").unique().rows() == [(1, 1, 0)]
+    suffixes = artifacts.table("assign", "sids", "category")["suffix"]
+    assert suffixes.to_list() == list(range(NUM_ITEMS))  # the counter, in the order of item ids
+    assert outcome.metrics["num_distinct_codes"] == 1
+
+
+def test_category_without_the_column_names_the_way_out(artifacts: Artifacts) -> None:
+    items = artifacts.items().drop("categories")
+    with artifacts.writing("ingest") as out:
+        out.table("items", items)
+    settings = {"train": {"tokenizers": ["category"]}, "tokenizers": {"category": {}}}
+    with pytest.raises(BadInput, match=r"no column categories; map one under ingest\.columns"):
+        train(params(**settings), artifacts, "category")
+
+
+def test_what_the_codes_hide_is_said_in_the_headline(artifacts: Artifacts) -> None:
+    vectors = artifacts.embeddings().vectors
+    write_catalogue(artifacts, vectors)
+    items = artifacts.items().with_columns(categories=pl.format("c{}", pl.int_range(pl.len())))
+    with artifacts.writing("ingest") as out:
+        out.table("items", items)
+    settings = {"tokenizers": {"category": {"sizes": [8, 8]}}}
+    outcome = train(params(**settings), artifacts, "category")
+    assert "264 of 270 share the last code" in outcome.headline
+
+
+def test_items_that_sinkhorn_cannot_tell_apart_get_suffixes(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    outcome = assign(params(assign={"resolution": "sinkhorn"}), artifacts, "rq_kmeans")
+    assert "moved; " in outcome.headline
+    assert "still share a code and got suffixes" in outcome.headline  # the two pairs of twins
+    assert outcome.metrics["suffixed_item_rate"] >= 4 / NUM_ITEMS
+
+
+def test_sinkhorn_does_not_depend_on_the_order_of_rows(artifacts: Artifacts) -> None:
+    chosen = params(assign={"resolution": "sinkhorn"})
+    train(chosen, artifacts, "rq_kmeans")
+    assign(chosen, artifacts, "rq_kmeans")
+    before = artifacts.table("assign", "sids", "rq_kmeans").sort("item_id")
+    order = np.random.default_rng(0).permutation(NUM_ITEMS)
+    items, vectors = artifacts.items()[order], artifacts.array("embed", "embeddings")[order]
+    with artifacts.writing("ingest") as out:
+        out.table("items", items)
+    with artifacts.writing("embed") as out:
+        out.array("embeddings", vectors)
+    assign(chosen, artifacts, "rq_kmeans")
+    assert artifacts.table("assign", "sids", "rq_kmeans").sort("item_id").equals(before)
+
+
+def test_sinkhorn_settings_want_their_resolution() -> None:
+    with pytest.raises(BadInput, match="resolution suffix makes no use of sinkhorn"):
+        params(assign={"sinkhorn": {"epsilon": 0.1}})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sidmint.cli.output import console, emit
+from sidmint.cli.processes import is_one_of_several, joined, launch
 from sidmint.cli.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -48,12 +49,23 @@ def pairs(as_json: Json = False) -> None:
 
 
 def train(tokenizer: Tokenizer, as_json: Json = False) -> None:
-    """Fit a tokenizer."""
-    from sidmint.progress import on_terminal
+    """Fit a tokenizer, in as many processes as train.processes says."""
+    here = open_workspace()
+    settings = here.params.train
+    if settings.processes > 1 and not is_one_of_several():
+        arguments = ["train", "--tokenizer", tokenizer, *(["--json"] if as_json else [])]
+        raise typer.Exit(launch(settings.processes, arguments))
+
+    from sidmint.progress import on_terminal, silent
+    from sidmint.quantization.collective import rank
     from sidmint.stages.train import train as stage
 
-    here = open_workspace()
-    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+    with joined(settings.device):
+        first = rank() == 0
+        track = on_terminal if first else silent
+        outcome = stage(here.params, here.artifacts, tokenizer, track)
+    if first:
+        _tell(outcome, as_json)
 
 
 def assign(tokenizer: Tokenizer, as_json: Json = False) -> None:

@@ -52,6 +52,15 @@ class Loss(Settings, ABC):
     judges: ClassVar[bool] = True
     """Whether its held-out value says that one checkpoint is better than another."""
 
+    opposes: ClassVar[bool] = False
+    """Whether it buys its aim with reconstruction. Held-out error then falls behind while the
+    codes get better, so training runs its whole schedule and keeps the last state."""
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it asks for batches in which items that collide now come together."""
+        return False
+
     @classmethod
     def needs_codes(cls) -> bool:
         """Whether it reads what only a quantized step has."""

@@ -25,6 +25,8 @@ class Commitment(Loss):
     # rises while the reconstruction through the quantizer gets better.
 
     beta: float = Field(0.25, ge=0)
+    codebook_weight: float = Field(1.0, ge=0)
+    """Of the first term; 0 for codebooks without gradient, for which it is a constant."""
 
     def __call__(self, step: TokenizerStep) -> Tensor:
         """The loss of one batch."""
@@ -33,4 +35,4 @@ class Commitment(Loss):
         codewords_LBd = torch.stack(walk.codewords)
         codebook = (residuals_LBd.detach() - codewords_LBd).square().sum(dim=(0, 2)).mean()
         encoder = (residuals_LBd - codewords_LBd.detach()).square().sum(dim=(0, 2)).mean()
-        return codebook + self.beta * encoder
+        return self.codebook_weight * codebook + self.beta * encoder

@@ -33,7 +33,7 @@ class Hamr(Loss):
 
     needs: ClassVar[frozenset[str]] = frozenset({"latent", "codes", "pairs"})
     judges: ClassVar[bool] = False
-    # Its mean runs over colliding pairs alone: it may rise as collisions get rarer.
+    opposes: ClassVar[bool] = True
 
     full_weight: float = Field(0.2, ge=0)
     partial_weight: float = Field(0.1, ge=0)
@@ -43,6 +43,16 @@ class Hamr(Loss):
     """Most differing codes of a partial collision: 1 offline, 2 online in QuaSID A.2."""
     cvpm: bool = True
     """False is the ablation "w/o CVPM": only an instance with itself is left out."""
+
+    gather: bool = True
+    """Items that collide fully come into the same batch, found anew before each pass. False
+    leaves it to chance, as in the paper: a collision among 12,000 items is then seen about once
+    in 25 passes at 512 a batch."""
+
+    @property
+    def gathers(self) -> bool:
+        """As `gather` says."""
+        return self.gather
 
     @model_validator(mode="after")
     def _full_margin_is_the_larger(self) -> Hamr:
@@ -55,16 +65,25 @@ class Hamr(Loss):
 
     def __call__(self, step: TokenizerStep) -> Tensor:
         """The loss of one batch."""
-        codes_IL = step.the_walk().codes_NL
-        differing_II = (codes_IL[:, None, :] != codes_IL[None, :, :]).sum(dim=2)
+        differing_II = hamming(step.the_walk().codes_NL)
         valid_II = valid_pairs(step.rows_B, step.num_pairs, self.cvpm)
         units_Id = normalize(step.latent_Bd, dim=1)
-        full = (valid_II & (differing_II == 0)).nonzero(as_tuple=True)
-        near_II = valid_II & (differing_II > 0) & (differing_II <= self.radius)
-        partial = near_II.nonzero(as_tuple=True)
-        return self.full_weight * _mean_hinge(
-            units_Id, full, self.full_margin
-        ) + self.partial_weight * _mean_hinge(units_Id, partial, self.partial_margin)
+        cosines_II = units_Id @ units_Id.T
+        full_II = valid_II & (differing_II == 0)
+        partial_II = valid_II & (differing_II > 0) & (differing_II <= self.radius)
+        full = _mean_hinge(cosines_II[full_II], self.full_margin)
+        partial = _mean_hinge(cosines_II[partial_II], self.partial_margin)
+        return self.full_weight * full + self.partial_weight * partial
+
+
+def hamming(codes_IL: Tensor) -> Tensor:
+    """H (I, I) uint8: at how many levels the codes of two instances differ (QuaSID eq. 9)."""
+    codes_LI = codes_IL.to(torch.int32).T.contiguous()
+    differing_II = torch.zeros(len(codes_IL), len(codes_IL), dtype=torch.uint8)
+    differing_II = differing_II.to(codes_IL.device)
+    for codes_I in codes_LI:
+        differing_II += codes_I[:, None] != codes_I[None, :]
+    return differing_II
 
 
 def valid_pairs(items_I: Tensor, num_pairs: int, cvpm: bool = True) -> Tensor:
@@ -82,8 +101,6 @@ def valid_pairs(items_I: Tensor, num_pairs: int, cvpm: bool = True) -> Tensor:
     return valid_II
 
 
-def _mean_hinge(units_Id: Tensor, pairs: tuple[Tensor, ...], margin: float) -> Tensor:
-    """Mean of max(0, margin - D) over the pairs, with gradient to their latents alone."""
-    left, right = pairs
-    distances = 1 - (units_Id[left] * units_Id[right]).sum(dim=1)
-    return (margin - distances).clamp(min=0).sum() / (len(left) + EPSILON)
+def _mean_hinge(cosines_P: Tensor, margin: float) -> Tensor:
+    """Mean of max(0, margin - D) over pairs, D = 1 - cosine; zero for none."""
+    return (margin - 1 + cosines_P).clamp(min=0).sum() / (len(cosines_P) + EPSILON)

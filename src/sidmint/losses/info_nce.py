@@ -28,7 +28,7 @@ class InfoNce(Loss):
 
     needs: ClassVar[frozenset[str]] = frozenset({"latent", "pairs"})
     judges: ClassVar[bool] = False
-    # Its value depends on which other items share the batch, and held-out batches are small.
+    opposes: ClassVar[bool] = True
 
     temperature: float = Field(0.1, gt=0)
     """tau. The papers give none."""

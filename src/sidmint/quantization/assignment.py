@@ -1,19 +1,25 @@
 """The nearest codeword of each point, exactly.
 
-Shape letters: N points, B points of one block, K codewords, d their size, P (point, code) pairs.
+Shape letters: N points, B points of one block, K codewords, d their size, G groups of M
+codewords, P (point, codeword) pairs.
 
-A matrix product finds the nearest codeword fast, but float32 rounds, and rounds differently
-with the number of rows, the threads and the processor. So the product only proposes: where
-a rigorous error bound leaves more than one codeword possible, those are compared again in
-float64 by operations that round in the same way wherever they run. The code of a point
-therefore depends on the point and the codebook alone: not on the other points, their order,
-the block size or the machine.
+A matrix product finds the nearest codeword fast, but it rounds, and rounds differently with
+the number of rows, the threads and the processor. So products only propose: where a rigorous
+error bound leaves more than one codeword possible, those few are compared more finely, and
+at last in float64 by operations that round in the same way wherever they run. The code of a
+point therefore depends on the point and the codebook alone: not on the other points, their
+order, the block size, the product or the machine.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from sidmint.quantization.groups import Groups, possible, where
+from sidmint.quantization.products import Kind, fast_product, float32_error, norms
 
 SCORES_IN_CACHE = 1 << 20
 """Scores a block: 4 MB of float32, so that they are read again before they leave the cache."""
@@ -21,8 +27,11 @@ SCORES_IN_CACHE = 1 << 20
 VALUES_IN_FLIGHT = 1 << 22
 """Float64 values a piece of the exact comparison."""
 
-UNIT_ROUNDOFF = 2.0**-24
-"""Of float32. A faster, coarser product only has to state its own."""
+DISTANCE_ROUNDOFF = 2.0**-48
+"""Bounds the roundings of `pair_distances`: 4 + log2 d of 2^-53 each, for d up to 2^28."""
+
+LOST_BELOW_FLOAT32 = 2.0**-60
+"""What underflow may take from a score, for each of its d terms, where codewords are near 1."""
 
 
 def nearest(points_Nd: Tensor, codewords_Kd: Tensor) -> Tensor:
@@ -32,25 +41,107 @@ def nearest(points_Nd: Tensor, codewords_Kd: Tensor) -> Tensor:
     Distances are those of `pair_distances`, so equal codewords are exact ties. Carries
     no gradient. Memory beyond the input is bounded by one block.
     """
-    points_Nd, codewords_Kd = points_Nd.detach(), codewords_Kd.detach()
-    half_norms_K = (codewords_Kd.double().square().sum(dim=1) / 2).float()
-    largest_norm = half_norms_K.max().mul(2).sqrt()
-    directions_dK = (-codewords_Kd).T.contiguous()
-    codes_N = torch.empty(len(points_Nd), dtype=torch.int64, device=points_Nd.device)
-    block = max(64, SCORES_IN_CACHE // len(codewords_Kd))
-    for start in range(0, len(points_Nd), block):
-        points_Bd = points_Nd[start : start + block]
-        scores_BK = torch.addmm(half_norms_K, points_Bd, directions_dK)
+    return Assigner(codewords_Kd)(points_Nd)
+
+
+class Assigner:
+    """`nearest` for one codebook, made ready once for any number of pieces.
+
+    A score is s_k = ||c_k||^2 / 2 - x.c_k; the nearest codeword has the lowest. Points and
+    codewords may be centred, and scaled by a power of two: that changes no comparison and
+    keeps the bounds tight and free of overflow. A coarse `product` proposes; by
+    default that which pays on this processor. Float32 does where none pays, and where a
+    coarse one leaves too much open.
+    """
+
+    def __init__(self, codewords_Kd: Tensor, product: Kind | None = None) -> None:
+        self.codewords_Kd = codewords_Kd.detach()
+        kind = product or fast_product(self.codewords_Kd)
+        self.factor = 1.0
+        self.minus_centre_d: Tensor | None = None
+        self.moved_Kd = self.codewords_Kd
+        factor = _power_of_two_near_1_over(self.codewords_Kd)
+        if kind is not None or not 2.0**-8 < factor < 2.0**8:
+            self.factor = factor
+            self.minus_centre_d = -(self.codewords_Kd * factor).mean(dim=0)
+            self.moved_Kd = self._moved(self.codewords_Kd)
+        self.half_norms_K = (self.moved_Kd.double().square().sum(dim=1) / 2).float()
+        self.largest_norm = self.half_norms_K.max().mul(2).sqrt()
+        self.directions_dK = (-self.moved_Kd).T.contiguous()
+        self.error = float32_error(codewords_Kd.shape[1])
+        self.floor = codewords_Kd.shape[1] * LOST_BELOW_FLOAT32
+        self.groups: Groups | None = None
+        if kind is not None:
+            self.groups = Groups(self.codewords_Kd, self.moved_Kd, self.half_norms_K, kind)
+
+    def __call__(self, points_Nd: Tensor) -> Tensor:
+        """The codes (N,) int64 of these points; see `nearest`."""
+        points_Nd = points_Nd.detach()
+        codes_N = torch.empty(len(points_Nd), dtype=torch.int64, device=points_Nd.device)
+        scores = SCORES_IN_CACHE * (1 if self.groups is None else 2)
+        block = max(64, scores // len(self.codewords_Kd))
+        for start in range(0, len(points_Nd), block):
+            points_Bd = points_Nd[start : start + block]
+            moved_Bd = self._moved(points_Bd)
+            codes_B = (
+                None if self.groups is None else self._by_coarse(self.groups, points_Bd, moved_Bd)
+            )
+            if codes_B is None:
+                codes_B = self._by_float32(points_Bd, moved_Bd)
+            codes_N[start : start + block] = codes_B
+        return codes_N
+
+    def _moved(self, rows_Bd: Tensor) -> Tensor:
+        """Rows centred and scaled; as they are where nothing is gained by it."""
+        if self.minus_centre_d is None:
+            return rows_Bd
+        return torch.add(self.minus_centre_d, rows_Bd, alpha=self.factor)
+
+    def _doubts(self, norms_B: Tensor) -> Tensor:
+        """How far a score (B,) may be from the float64 distance it stands for, products apart.
+
+        Underflow, and what `pair_distances` rounds itself: what is a tie there is one here.
+        """
+        return (norms_B + self.largest_norm).square_() * DISTANCE_ROUNDOFF + self.floor
+
+    def _by_float32(self, points_Bd: Tensor, moved_Bd: Tensor) -> Tensor:
+        """The codes (B,) of a block, proposed by a float32 product with every codeword.
+
+        Both scores of a comparison may err: twice the bound.
+        """
+        scores_BK = torch.addmm(self.half_norms_K, moved_Bd, self.directions_dK)
         best_B, codes_B = scores_BK.min(dim=1)
-        limit_B = best_B + _margin(points_Bd, largest_norm)
+        norms_B = norms(moved_Bd)
+        errors_B = (norms_B + self.largest_norm / 2) * (self.error * self.largest_norm)
+        limit_B = best_B + 2 * (errors_B + self._doubts(norms_B))
         scores_BK.scatter_(1, codes_B[:, None], torch.inf)
-        open_rows = (scores_BK.amin(dim=1) <= limit_B).nonzero()[:, 0]
+        open_rows = (scores_BK.amin(dim=1) > limit_B).logical_not_().nonzero()[:, 0]
         if len(open_rows):
-            possible_BK = scores_BK[open_rows] <= limit_B[open_rows, None]
-            possible_BK.scatter_(1, codes_B[open_rows, None], True)
-            codes_B[open_rows] = _settle(points_Bd[open_rows], codewords_Kd, possible_BK)
-        codes_N[start : start + block] = codes_B
-    return codes_N
+            closed_BK = scores_BK[open_rows] > limit_B[open_rows, None]
+            closed_BK.scatter_(1, codes_B[open_rows, None], False)
+            rows_P, codes_P = where(closed_BK.logical_not_())
+            codes_B[open_rows] = _settle(points_Bd[open_rows], self.codewords_Kd, rows_P, codes_P)
+        return codes_B
+
+    def _by_coarse(self, groups: Groups, points_Bd: Tensor, moved_Bd: Tensor) -> Tensor | None:
+        """The same by the coarse product; None where that leaves too many codewords possible."""
+        norms_B = norms(moved_Bd)
+        doubts_B = self._doubts(norms_B)
+        proposed = groups.possible(moved_Bd, doubts_B)
+        if proposed is None:
+            return None
+        rows_P, codes_P = proposed
+        codes_B = torch.empty(len(points_Bd), dtype=torch.int64)
+        rows_P, codes_P = _without_single(rows_P, codes_P, codes_B)
+        half_norms_P = self.half_norms_K[codes_P]
+        scores_P = half_norms_P - _pair_products(moved_Bd, self.moved_Kd, rows_P, codes_P)
+        errors_P = norms_B[rows_P] * half_norms_P.mul(2).sqrt() + half_norms_P
+        errors_P = errors_P * self.error + doubts_B[rows_P]
+        keep_P = possible(rows_P, scores_P[:, None], errors_P, len(points_Bd))[:, 0]
+        rows_P, codes_P = _without_single(rows_P[keep_P], codes_P[keep_P], codes_B)
+        rows_R, rows_P = torch.unique(rows_P, return_inverse=True)
+        codes_B[rows_R] = _settle(points_Bd[rows_R], self.codewords_Kd, rows_P, codes_P)
+        return codes_B
 
 
 def pair_distances(left_Pd: Tensor, right_Pd: Tensor) -> Tensor:
@@ -84,28 +175,40 @@ def all_distances(points_Nd: Tensor, codewords_Kd: Tensor) -> Tensor:
     return distances_NK
 
 
-def _margin(points_Bd: Tensor, largest_norm: Tensor) -> Tensor:
-    """How far above the best score the true winner's score may lie, (B,).
+def _power_of_two_near_1_over(codewords_Kd: Tensor) -> float:
+    """The factor that brings the largest value between 1/2 and 1."""
+    _, exponent = math.frexp(float(codewords_Kd.abs().max()))
+    return math.ldexp(1.0, max(-126, min(126, -exponent)))
 
-    A score is s_k = ||c_k||^2 / 2 - x.c_k. In whatever order a product of length d is
-    summed, it errs by at most gamma = d u / (1 - d u) times ||x|| ||c|| (Higham, Accuracy
-    and Stability of Numerical Algorithms, 3.1), u being the unit roundoff. Both scores of a
-    comparison may err: twice the bound. Four more roundings and 1 % cover the other terms.
+
+def _without_single(rows_P: Tensor, codes_P: Tensor, codes_B: Tensor) -> tuple[Tensor, Tensor]:
+    """The pairs of rows that have several; the code of a row that has one goes to `codes_B`."""
+    several_P = torch.bincount(rows_P, minlength=len(codes_B))[rows_P] > 1
+    codes_B[rows_P] = codes_P  # those of several are written again later
+    return rows_P[several_P], codes_P[several_P]
+
+
+def _pair_products(points_Bd: Tensor, codewords_Kd: Tensor, rows_P: Tensor, at_P: Tensor) -> Tensor:
+    """x.c (P,) of pairs in float32, without copying their rows side by side.
+
+    The gradient of `embedding_bag` to its weights is this very product.
     """
-    terms = (points_Bd.shape[1] + 4) * UNIT_ROUNDOFF
-    gamma = terms / (1 - terms)
-    norms_B = torch.linalg.vector_norm(points_Bd, dim=1)
-    margin_B: Tensor = 2.02 * gamma * (norms_B * largest_norm + largest_norm.square() / 2)
-    return margin_B
+    products_P: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        points_Bd, codewords_Kd, at_P, rows_P[:1], rows_P, 0
+    )
+    return products_P
 
 
-def _settle(points_Bd: Tensor, codewords_Kd: Tensor, possible_BK: Tensor) -> Tensor:
-    """The nearest among the possible codes of each row, by exact comparison."""
-    distances_BK = torch.full(possible_BK.shape, torch.inf, dtype=torch.float64)
-    distances_BK = distances_BK.to(points_Bd.device)
-    rows_P, codes_P = possible_BK.nonzero(as_tuple=True)
+def _settle(points_Bd: Tensor, codewords_Kd: Tensor, rows_P: Tensor, codes_P: Tensor) -> Tensor:
+    """The nearest (B,) among the possible codes of each row, by exact comparison."""
+    distances_P = torch.empty(len(rows_P), dtype=torch.float64, device=points_Bd.device)
     piece = max(1, VALUES_IN_FLIGHT // points_Bd.shape[1])
     for start in range(0, len(rows_P), piece):
         rows, codes = rows_P[start : start + piece], codes_P[start : start + piece]
-        distances_BK[rows, codes] = pair_distances(points_Bd[rows], codewords_Kd[codes])
-    return distances_BK.argmin(dim=1)  # documented to give the first of equals
+        distances_P[start : start + piece] = pair_distances(points_Bd[rows], codewords_Kd[codes])
+    least_B = distances_P.new_full((len(points_Bd),), torch.inf)
+    least_B.scatter_reduce_(0, rows_P, distances_P, "amin")
+    first_P = distances_P > least_B[rows_P]
+    codes_P = codes_P.masked_fill(first_P, len(codewords_Kd) - 1)
+    codes_B = torch.full_like(codes_P[:1], len(codewords_Kd) - 1).expand(len(points_Bd)).clone()
+    return codes_B.scatter_reduce_(0, rows_P, codes_P, "amin")

@@ -16,9 +16,13 @@ from torch.nn.functional import embedding_bag
 
 from sidmint.progress import Track, silent
 from sidmint.quantization.assignment import nearest
+from sidmint.quantization.oversampling import oversampled_plus_plus, squared_distances
 
 ROWS_AT_ONCE = 1 << 14
 """Rows that are summed in float64 at a time."""
+
+OVERSAMPLED_FROM_CODES = 1024
+"""From here on a pass over the data a codeword takes longer than all the iterations."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def kmeans(
 ) -> KMeans:
     """K codewords that (locally) minimise the sum of squared distances of all points.
 
-    Lloyd's algorithm from a greedy k-means++ start, every point in every iteration. Ends
+    Lloyd's algorithm from a greedy k-means++ start, or a k-means|| one from 1,024 codewords
+    on; every point in the start and in every iteration. Ends
     when an iteration lowers the inertia by less than `tolerance` of it and no cluster is
     empty, or after `iterations`. An empty cluster takes the point that lies farthest from
     its own codeword. `swap_rounds` then try to leave the local minimum; see `_swap`.
@@ -63,7 +68,7 @@ def kmeans(
     num_distinct = count_distinct(points_Nd, at_least=num_codes)
     if num_distinct < num_codes:
         raise TooFewPoints(0, num_codes, num_distinct)
-    start_Kd = plus_plus(points_Nd, num_codes, generator)
+    start_Kd = _start(points_Nd, num_codes, generator)
     fitted = _lloyd(points_Nd, start_Kd, iterations, tolerance)
     num_swapped = num_codes // 4
     for _ in range(swap_rounds):
@@ -103,6 +108,14 @@ def residual_kmeans(
         residual_Nd = residual_Nd - fitted.codewords_Kd[fitted.codes_N]
         levels.append(fitted)
     return levels
+
+
+def _start(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:
+    """Starting codewords (K, d), by what is affordable for so many."""
+    start_Kd = None
+    if num_codes >= OVERSAMPLED_FROM_CODES:
+        start_Kd = oversampled_plus_plus(points_Nd, num_codes, generator)
+    return plus_plus(points_Nd, num_codes, generator) if start_Kd is None else start_Kd
 
 
 def plus_plus(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:
@@ -177,7 +190,7 @@ def _lloyd(points_Nd: Tensor, codewords_Kd: Tensor, iterations: int, tolerance: 
     num_reseeded = 0
     while True:
         codes_N = nearest(points_Nd, codewords_Kd)
-        distances_N = (points_Nd - codewords_Kd[codes_N]).square().sum(dim=1)
+        distances_N = squared_distances(points_Nd, codewords_Kd, codes_N)
         inertia.append(float(distances_N.sum(dtype=torch.float64)))
         empty = (torch.bincount(codes_N, minlength=len(codewords_Kd)) == 0).nonzero()[:, 0]
         settled = len(inertia) > 1 and inertia[-2] - inertia[-1] <= tolerance * inertia[-1]

@@ -6,14 +6,15 @@ Shape letters: B rows of a batch, d latent size, K codes of a level.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Generator, Tensor, nn
 
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import residual_kmeans
-from sidmint.quantization.residual import ResidualWalk, residual_walk
+from sidmint.quantization.residual import Chooser, ResidualWalk, residual_walk
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
 """(quantized, source) -> quantized, with a gradient to the source."""
@@ -21,6 +22,9 @@ Estimator = Callable[[Tensor, Tensor], Tensor]
 
 class Quantizer(nn.Module, ABC):
     """Latents to codes and to a quantized latent that the decoder may read."""
+
+    choosers: Mapping[int, Chooser] = MappingProxyType({})
+    """How levels choose codes in training steps, where not by the nearest codeword."""
 
     @abstractmethod
     def tables(self) -> list[Tensor]:
@@ -45,6 +49,11 @@ class Quantizer(nn.Module, ABC):
 
     def update(self, walk: ResidualWalk) -> None:
         """Learn from the walk of a training step what no gradient teaches; after the step."""
+
+    def walk(self, latent_Bd: Tensor) -> ResidualWalk:
+        """The residual walk of a batch; without gradients it is that of inference."""
+        choosers = self.choosers if torch.is_grad_enabled() else None
+        return residual_walk(latent_Bd, self.tables(), choosers)
 
     @abstractmethod
     def forward(self, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
@@ -71,5 +80,5 @@ class ResidualQuantizer(Quantizer):
 
     def forward(self, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
         """The walk of a batch, and its quantized latent (B, d) with the gradient estimator."""
-        walk = residual_walk(latent_Bd, self.tables())
+        walk = self.walk(latent_Bd)
         return walk, self.estimator(walk.quantized, latent_Bd)

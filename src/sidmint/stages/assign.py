@@ -11,13 +11,15 @@ import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import SemanticIds as Columns
-from sidmint.params import Params
+from sidmint.params import AssignParams, Params, SinkhornParams
 from sidmint.progress import Track, silent
 from sidmint.semantic_ids import (
     LastLevelDistances,
     SemanticIds,
     SharedCodes,
+    Spread,
     resolve_by_reassignment,
+    resolve_by_spreading,
     resolve_by_suffix,
     shared_codes,
 )
@@ -36,12 +38,9 @@ def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = 
     model = storage.load(artifacts.folder("train", tokenizer))
     embeddings = artifacts.embeddings()
     vectors = check_vectors(embeddings.vectors, model.num_dimensions, embeddings.item_ids)
-    codes = Codes(model.encode(vectors), model.config.sizes)
-    if params.assign.resolution == "suffix":
-        ids = resolve_by_suffix(codes, embeddings.item_ids)
-    else:
-        distances = _last_level_distances(model, vectors, codes.values)
-        ids = resolve_by_reassignment(codes, embeddings.item_ids, distances)
+    categories = artifacts.categories().to_list() if model.uses_categories else None
+    codes = Codes(model.encode(vectors, categories=categories), model.config.sizes)
+    ids = _resolve(params.assign, model, vectors, codes, embeddings.item_ids)
     table = _table(embeddings.item_ids, ids)
     before, after = shared_codes(codes.values), shared_codes(ids.parts)
     metrics = _metrics(before, after, ids, table)
@@ -51,6 +50,35 @@ def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = 
         out.json("collisions", _report(params.assign.resolution, before, after, ids))
         out.metrics(metrics)
     return Outcome(_headline(tokenizer, params.assign.resolution, before, ids), metrics)
+
+
+def _resolve(
+    settings: AssignParams,
+    model: Tokenizer,
+    vectors: Floats,
+    codes: Codes,
+    item_ids: Sequence[str],
+) -> SemanticIds:
+    if settings.resolution == "suffix":
+        return resolve_by_suffix(codes, item_ids)
+    distances = _last_level_distances(model, vectors, codes.values)
+    if settings.resolution == "reassign":
+        return resolve_by_reassignment(codes, item_ids, distances)
+    spread = _balanced(settings.sinkhorn)
+    return resolve_by_spreading(codes, item_ids, distances, spread, settings.sinkhorn.rounds)
+
+
+def _balanced(settings: SinkhornParams) -> Spread:
+    """Codes of a bucket by transport between its items and all last codes."""
+    import torch
+
+    from sidmint.quantization.sinkhorn import balanced_codes
+
+    def spread(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        costs = torch.from_numpy(distances)
+        return np.asarray(balanced_codes(costs, settings.epsilon, settings.iterations).numpy())
+
+    return spread
 
 
 def _last_level_distances(model: Tokenizer, vectors: Floats, codes: Ints) -> LastLevelDistances:
@@ -116,13 +144,16 @@ def _headline(tokenizer: str, policy: str, before: SharedCodes, ids: SemanticIds
         f"{tokenizer}: {before.num_items:,} items in {before.num_distinct_codes:,} codes "
         f"(collision rate {before.collision_rate:.3f}), made unique by {policy}"
     )
-    if policy == "reassign":
+    if policy != "suffix":
         said += f", {ids.moved.sum():,} moved"
     if ids.num_oversized_groups:
         said += (
             f"; {ids.num_oversized_groups:,} groups hold more items than the last level has codes "
             "and got suffixes"
         )
+    if policy == "sinkhorn" and ids.has_suffix:
+        num_left = shared_codes(ids.codes.values).num_collided_items
+        said += f"; {num_left:,} items still share a code and got suffixes"
     return said
 
 

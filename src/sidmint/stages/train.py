@@ -26,7 +26,9 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     """Fit `tokenizer` on warm items, or on all, as `train.fit_on` says; keep its curve.
 
     The headline says in words which level collapsed, if one did: the gate will refuse it.
+    Where several processes share the fit, the first alone writes.
     """
+    from sidmint.quantization.collective import rank
     from sidmint.tokenizers import check_vectors, make_tokenizer, storage
 
     model = make_tokenizer(tokenizer, params.tokenizers.get(tokenizer, {}))
@@ -35,14 +37,17 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     fitted = _fitted_rows(artifacts, params.train.fit_on)
     pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
     seed = seed_for(params.seed, "train", tokenizer)
-    log = model.fit(vectors[fitted], pairs, seed, params.train.device, track)
+    categories = _categories(artifacts, fitted) if model.uses_categories else None
+    log = model.fit(vectors[fitted], pairs, seed, params.train.device, track, categories)
     metrics = _metrics(log, int(fitted.sum()))
-    with artifacts.writing("train", tokenizer) as out:
-        storage.save(model, out.folder, params.train.fit_on, int(fitted.sum()))
-        out.table("curve", _curve_table(log.curve))
-        out.metrics(metrics)
+    if rank() == 0:  # every process has the same in its hands
+        with artifacts.writing("train", tokenizer) as out:
+            storage.save(model, out.folder, params.train.fit_on, int(fitted.sum()))
+            out.table("curve", _curve_table(log.curve))
+            out.metrics(metrics)
     said = [f"{tokenizer}: fitted on {fitted.sum():,} {params.train.fit_on} items"]
     said += log.collapsed or [_usage_words(log.perplexities, model.config.sizes)]
+    said += log.notes
     return Outcome("; ".join(said), metrics)
 
 
@@ -71,6 +76,10 @@ def _renumbered(pairs: Pairs, fitted: npt.NDArray[np.bool_]) -> Pairs:
     rows = np.cumsum(fitted, dtype=np.int32) - 1
     kept = fitted[pairs.triggers] & fitted[pairs.targets]
     return Pairs(rows[pairs.triggers[kept]], rows[pairs.targets[kept]], pairs.scores[kept])
+
+
+def _categories(artifacts: Artifacts, fitted: npt.NDArray[np.bool_]) -> list[str | None]:
+    return artifacts.categories().filter(fitted).to_list()
 
 
 def _metrics(log: TrainingLog, num_fitted: int) -> dict[str, float]:

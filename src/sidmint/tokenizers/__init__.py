@@ -9,22 +9,42 @@ from sidmint.tokenizers.base import (
     check_vectors,
     make_tokenizer,
 )
+from sidmint.tokenizers.category import Category
 from sidmint.tokenizers.drq_vae import DrqVae
 from sidmint.tokenizers.drq_vae_cl import DrqVaeCl
 from sidmint.tokenizers.gradient import GradientTokenizer
+from sidmint.tokenizers.grvq import Grvq
+from sidmint.tokenizers.improved_vqgan import ImprovedVqgan
+from sidmint.tokenizers.lsh import Lsh
+from sidmint.tokenizers.pq import Pq
 from sidmint.tokenizers.quasid import Quasid
+from sidmint.tokenizers.random import Random
 from sidmint.tokenizers.rq_kmeans import RqKmeans
+from sidmint.tokenizers.rq_opq import RqOpq
 from sidmint.tokenizers.rq_vae import RqVae
+from sidmint.tokenizers.rq_vae_rotation import RqVaeRotation
+from sidmint.tokenizers.rqp_vae import RqpVae
+from sidmint.tokenizers.sim_rq import SimRq
 
 __all__ = [
     "TOKENIZERS",
+    "Category",
     "CurvePoint",
     "DrqVae",
     "DrqVaeCl",
     "GradientTokenizer",
+    "Grvq",
+    "ImprovedVqgan",
+    "Lsh",
+    "Pq",
     "Quasid",
+    "Random",
     "RqKmeans",
+    "RqOpq",
     "RqVae",
+    "RqVaeRotation",
+    "RqpVae",
+    "SimRq",
     "Tokenizer",
     "TokenizerConfig",
     "TrainingLog",

@@ -21,11 +21,16 @@ from sidmint.registry import Registry
 from sidmint.settings import Settings, parse_settings
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
-COLLAPSE_SHARE = 0.25
-"""A level whose perplexity is below this share of its codebook has collapsed. The worst case
-measured on Beauty (METHODS: codebooks started on untrained latents) had .11 at level 1."""
+FIRST_LEVEL_SHARE, LATER_LEVEL_SHARE = 0.4, 0.1
+"""A level whose perplexity is below this share of its codebook has collapsed; the default gate
+refuses the same (`perplexity_share_1`, `perplexity_share_level`). Sound tables of Beauty have .75
+to .9 at the first level and .36 at the last; codebooks that started on the latents of an
+untrained encoder had .11 at the first."""
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
+
+Categories = Sequence[str | None]
+"""The category path of each item (`contracts.Items.CATEGORIES`)."""
 
 
 class TokenizerConfig(Settings):
@@ -57,6 +62,8 @@ class TrainingLog:
     """Codes that no fitted item uses, a level."""
     collapsed: tuple[str, ...] = field(default=())
     """One sentence for each level that collapsed; empty when all is well."""
+    notes: tuple[str, ...] = field(default=())
+    """What else a reader of the codes must know, a sentence each."""
 
 
 class Tokenizer(ABC):
@@ -70,6 +77,11 @@ class Tokenizer(ABC):
     """Its name in `TOKENIZERS`."""
     hierarchical: ClassVar[bool]
     """Whether a common prefix of codes means that two items are alike."""
+    walks: ClassVar[bool] = True
+    """Whether codes are those of the residual walk over its codebooks; controls choose theirs
+    in another way, and their codewords only say what a code stands for."""
+    uses_categories: ClassVar[bool] = False
+    """Whether `fit` and `encode` read categories; all others ignore them."""
     Config: ClassVar[type[TokenizerConfig]]
 
     def __init__(self, config: TokenizerConfig, name: str | None = None) -> None:
@@ -89,6 +101,7 @@ class Tokenizer(ABC):
         seed: int = 0,
         device: str = "auto",
         track: Track = silent,
+        categories: Categories | None = None,
     ) -> TrainingLog:
         """Learn from `vectors` (N, D); `pairs` are rows of `vectors`. Returns the training log."""
 
@@ -101,7 +114,9 @@ class Tokenizer(ABC):
         """One table a level; the sum of one codeword a level is the quantized latent."""
 
     @abstractmethod
-    def encode(self, vectors: Floats, device: str = "cpu") -> Ints:
+    def encode(
+        self, vectors: Floats, device: str = "cpu", categories: Categories | None = None
+    ) -> Ints:
         """Codes (N, L) int32. A row's codes depend on that row alone."""
 
     @abstractmethod
@@ -200,7 +215,7 @@ def describe_fit(
         perplexity, num_dead = code_usage(np.bincount(codes[:, level], minlength=size))
         perplexities.append(perplexity)
         dead.append(num_dead)
-        if perplexity < COLLAPSE_SHARE * size:
+        if perplexity < (LATER_LEVEL_SHARE if level else FIRST_LEVEL_SHARE) * size:
             collapsed.append(
                 f"level {level + 1} collapsed: {size - num_dead} of {size} codes used, "
                 f"perplexity {perplexity:.1f}"

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from sidmint.errors import BadInput
+from sidmint.quantization.collective import num_processes, own_rows
 from sidmint.types import Pairs
 
 
@@ -22,6 +23,54 @@ class Batch:
 
     rows_B: Tensor
     num_pairs: int = 0
+    share: Share | None = None
+    """Which part of a batch this is; none where it is a whole one."""
+
+    def draw_normal(self, num_columns: int, generator: Generator) -> Tensor:
+        """Normal numbers (B, `num_columns`).
+
+        All processes draw those of the whole batch: their generators stay alike, and a row
+        gets the same numbers whoever does it.
+        """
+        if self.share is None:
+            return torch.randn(len(self.rows_B), num_columns, generator=generator)
+        whole = torch.randn(self.share.num_rows, num_columns, generator=generator)
+        return whole[self.share.places_B]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a whole batch that one process takes."""
+
+    places_B: Tensor
+    """Where its rows were in the whole."""
+    num_rows: int
+    """Of the whole."""
+
+    @property
+    def weight(self) -> float:
+        """Its share of the rows: with it, means over shares add up to the mean over all."""
+        return len(self.places_B) / self.num_rows
+
+
+def own_share(batch: Batch, where: str) -> Batch:
+    """The part of `batch` that is this process' to do; a trigger keeps its target.
+
+    Raises `BadInput` naming `where` (the key in params.yaml) for fewer rows than processes.
+    """
+    if num_processes() == 1:
+        return batch
+    num_units = batch.num_pairs or len(batch.rows_B)
+    if num_units < num_processes():
+        raise BadInput(
+            f"a batch of {num_units} {'pairs' if batch.num_pairs else 'items'} cannot be shared by "
+            f"{num_processes()} processes; raise {where}.batch_size or lower train.processes"
+        )
+    places_B = torch.arange(num_units)[own_rows(num_units)]
+    num_pairs = len(places_B) if batch.num_pairs else 0
+    if num_pairs:
+        places_B = torch.cat([places_B, places_B + num_units])
+    return Batch(batch.rows_B[places_B], num_pairs, Share(places_B, len(batch.rows_B)))
 
 
 @dataclass(frozen=True)
@@ -44,10 +93,15 @@ def split_rows(num_rows: int, share: float, generator: Generator) -> Split:
 
 
 class SingleItems:
-    """Batches of items drawn without replacement within a pass."""
+    """Batches of items drawn without replacement within a pass.
 
-    def __init__(self, rows: Tensor) -> None:
-        self.rows = rows
+    `groups`, asked before each pass, numbers the group of every row: items of one group then
+    come side by side and so share a batch, while groups come in random order. Repulsion sees
+    a collision only when both items are in one batch, which by chance is rare.
+    """
+
+    def __init__(self, rows: Tensor, groups: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.rows, self.groups = rows, groups
 
     def __call__(self, num_batches: int, size: int, generator: Generator) -> Iterator[Batch]:
         """Each batch has `size` rows, or all of them where there are fewer."""
@@ -55,9 +109,17 @@ class SingleItems:
         waiting = self.rows[:0]
         for _ in range(num_batches):
             if len(waiting) < size:
-                waiting = self.rows[torch.randperm(len(self.rows), generator=generator)]
+                waiting = self._pass(generator)
             yield Batch(waiting[:size])
             waiting = waiting[size:]
+
+    def _pass(self, generator: Generator) -> Tensor:
+        rows = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        if self.groups is None:
+            return rows
+        groups = self.groups(rows)
+        places = torch.randperm(int(groups.max()) + 1, generator=generator)
+        return rows[torch.argsort(places[groups], stable=True)]
 
 
 class PairedItems:
@@ -69,10 +131,16 @@ class PairedItems:
     the losses know as the same item. Held-out items are no targets.
     """
 
-    def __init__(self, rows: Tensor, pairs: Pairs, num_items: int) -> None:
+    def __init__(
+        self,
+        rows: Tensor,
+        pairs: Pairs,
+        num_items: int,
+        groups: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         triggers, targets, scores = _between(rows.numpy(), pairs, num_items)
         order = np.argsort(triggers, kind="stable")
-        self._triggers = SingleItems(rows)
+        self._triggers = SingleItems(rows, groups)
         self._targets = torch.from_numpy(targets[order].astype(np.int64))
         self._ends = torch.from_numpy(np.cumsum(np.bincount(triggers, minlength=num_items)))
         self._mass = torch.from_numpy(np.cumsum(scores[order], dtype=np.float64))
@@ -102,7 +170,7 @@ def check_pairs(pairs: Pairs | None, num_items: int, name: str) -> Pairs:
         raise BadInput(
             f"tokenizer {name!r} learns from item pairs and got none; give it those of the pairs "
             "stage (lower pairs.min_common_users or pairs.min_score if it found none), or take "
-            f"the losses that need pairs out of tokenizers.{name}.losses"
+            f"what needs pairs (of losses, or align) out of tokenizers.{name}"
         )
     for side, rows in (("trigger", pairs.triggers), ("target", pairs.targets)):
         bad = np.flatnonzero((rows < 0) | (rows >= num_items))

@@ -32,6 +32,8 @@ class Mlp(nn.Sequential):
 class Autoencoder(nn.Module):
     """An MLP down to the latent and its mirror image back, on centred and scaled inputs.
 
+    Without `hidden` (None, not empty) there is no layer at all: the latent is the input.
+
     Inputs are shifted by the catalogue's mean and divided by one number such that their
     total variance is one: whatever the unit of the vectors, the squared error of a row
     reads as a share of variance, and losses are in that unit.
@@ -43,15 +45,18 @@ class Autoencoder(nn.Module):
     def __init__(
         self,
         num_dimensions: int,
-        hidden: Sequence[int],
+        hidden: Sequence[int] | None,
         latent_dim: int,
         on_sphere: bool = False,
         stochastic: bool = False,
     ) -> None:
         super().__init__()
         self.latent_dim, self.on_sphere, self.stochastic = latent_dim, on_sphere, stochastic
-        self.encoder = Mlp((num_dimensions, *hidden, latent_dim * (2 if stochastic else 1)))
-        self.decoder = Mlp((latent_dim, *reversed(hidden), num_dimensions))
+        if hidden is None:
+            self.encoder, self.decoder = Mlp((num_dimensions,)), Mlp((num_dimensions,))
+        else:
+            self.encoder = Mlp((num_dimensions, *hidden, latent_dim * (2 if stochastic else 1)))
+            self.decoder = Mlp((latent_dim, *reversed(hidden), num_dimensions))
         self.register_buffer("mean_D", torch.zeros(num_dimensions))
         self.register_buffer("scale", torch.ones(()))
 
@@ -72,11 +77,15 @@ class Autoencoder(nn.Module):
 
     def latent_and_log_variance(self, inputs_BD: Tensor) -> tuple[Tensor, Tensor | None]:
         """The latent, and of a stochastic encoder the log of its variance, (B, d) each."""
-        output: Tensor = self.encoder(inputs_BD)
+        output = _widened(self.encoder(inputs_BD))
         latent_Bd, log_variance_Bd = output[:, : self.latent_dim], output[:, self.latent_dim :]
         if self.on_sphere:
             latent_Bd = normalize(latent_Bd, dim=1)
         return latent_Bd, log_variance_Bd if self.stochastic else None
+
+    def reconstruction(self, quantized_Bd: Tensor) -> Tensor:
+        """The decoder's output, (B, D), in units."""
+        return _widened(self.decoder(quantized_Bd))
 
     def scale_latent(self, factor: float) -> None:
         """Multiply every latent by `factor` and leave every reconstruction as it is.
@@ -110,6 +119,11 @@ class Network(nn.Module):
         super().__init__()
         self.autoencoder = autoencoder
         self.quantizer = quantizer
+
+
+def _widened(values: Tensor) -> Tensor:
+    """Values of a bfloat16 product as float32, so that nothing after it is coarse; others as is."""
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def _inferred(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ Shape letters: N items, B rows of a batch, D embedding size, d latent size, L le
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -18,11 +19,13 @@ from torch import Generator, Tensor
 from sidmint.errors import BadInput
 from sidmint.losses import Loss, LossTerm, TokenizerStep, term
 from sidmint.progress import Track, silent
+from sidmint.quantization.collective import gathered, own_rows
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct
 from sidmint.quantization.quantizer import Quantizer
 from sidmint.quantization.residual import residual_codes
 from sidmint.seeds import seed_for
 from sidmint.tokenizers.base import (
+    Categories,
     CurvePoint,
     Tokenizer,
     TokenizerConfig,
@@ -40,6 +43,7 @@ from sidmint.tokenizers.batches import (
     split_rows,
 )
 from sidmint.tokenizers.encoders import Autoencoder, Network
+from sidmint.tokenizers.precision import Precision, matrix_products
 from sidmint.tokenizers.training import Losses, Schedule, train
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
@@ -53,13 +57,22 @@ class Fit:
     network: Network
     inputs_ND: Tensor
     """All vectors to fit, in the units of the autoencoder."""
-    sampler: Sampler
+    training: Tensor
+    """Rows that steps train on."""
     validation: Tensor
+    """Rows held out, that checkpoints are judged by."""
+    pairs: Pairs | None
     generator: Generator
     """Draws the batches."""
     seed: int
     """For whatever else is drawn; derive by name."""
     track: Track
+
+    def sampler(self, groups: Callable[[Tensor], Tensor] | None = None) -> Sampler:
+        """Batches of pairs where there are pairs, else of single items; see `SingleItems`."""
+        if self.pairs is None:
+            return SingleItems(self.training, groups)
+        return PairedItems(self.training, self.pairs, len(self.inputs_ND), groups)
 
 
 class GradientTokenizer(Tokenizer):
@@ -89,6 +102,8 @@ class GradientTokenizer(Tokenizer):
         """Share of items, drawn by seed, that no step trains on and that early stopping reads."""
         patience: int = Field(10, ge=1)
         """Checks (40 a schedule) without a better held-out error before training stops."""
+        precision: Precision = "auto"
+        """Of the matrix products of training: bfloat16 where the processor is fast at it."""
         losses: tuple[LossTerm, ...] = (term("reconstruction"),)
 
     config: Config
@@ -102,6 +117,11 @@ class GradientTokenizer(Tokenizer):
     def uses_pairs(self) -> bool:
         """Whether one of its losses reads pairs; batches then join triggers and targets."""
         return any("pairs" in loss.needs for _, loss in self._losses)
+
+    @property
+    def opposed(self) -> bool:
+        """Whether one of its losses works against reconstruction; see `Loss.opposes`."""
+        return any(loss.opposes for _, loss in self._losses)
 
     @abstractmethod
     def make_quantizer(self) -> Quantizer:
@@ -122,6 +142,7 @@ class GradientTokenizer(Tokenizer):
         seed: int = 0,
         device: str = "auto",
         track: Track = silent,
+        categories: Categories | None = None,
     ) -> TrainingLog:
         """Train as the config says.
 
@@ -136,33 +157,43 @@ class GradientTokenizer(Tokenizer):
             raise self.too_few(TooFewPoints(0, self.config.sizes[0], num_distinct))
         generator = torch.Generator().manual_seed(seed_for(seed, self.type_name, "batches"))
         split = split_rows(len(values), self.config.validation_share, generator)
-        sampler: Sampler = SingleItems(split.training)
         if self.uses_pairs:
-            checked = check_pairs(pairs, len(values), self.name)
-            sampler = PairedItems(split.training, checked, len(values))
+            pairs = check_pairs(pairs, len(values), self.name)
         network = self._make_network(values.shape[1], seed).to(target)
         network.autoencoder.learn_units(vectors_ND)
         inputs_ND = network.autoencoder.to_units(vectors_ND)
         try:
             curve, num_steps = self.learn(
-                Fit(network, inputs_ND, sampler, split.validation, generator, seed, track)
+                Fit(
+                    network,
+                    inputs_ND,
+                    split.training,
+                    split.validation,
+                    pairs if self.uses_pairs else None,
+                    generator,
+                    seed,
+                    track,
+                )
             )
         except TooFewPoints as error:
             raise self.too_few(error) from error
         self._network = network.cpu()
-        return describe_fit(self.encode(values, device), self.config.sizes, curve, num_steps)
+        own_codes = torch.from_numpy(self.encode(values[own_rows(len(values))], device))
+        codes = cast(Ints, gathered(own_codes, len(values)).numpy())
+        return describe_fit(codes, self.config.sizes, curve, num_steps)
 
     def train_autoencoder(self, fit: Fit, steps: int) -> tuple[list[CurvePoint], int]:
         """Train encoder and decoder without a quantizer, on the losses that need no codes."""
         curve, num_steps = train(
             fit.network.autoencoder,
             lambda batch: self.unquantized_objective(fit, batch),
-            fit.sampler,
+            fit.sampler(),
             fit.validation,
             self.schedule(steps),
             fit.generator,
             f"tokenizers.{self.name}",
             "autoencoder",
+            judged=not self.opposed,
             track=fit.track,
         )
         return [CurvePoint(p.step, f"autoencoder_{p.metric}", p.value) for p in curve], num_steps
@@ -184,12 +215,14 @@ class GradientTokenizer(Tokenizer):
         autoencoder = fit.network.autoencoder
         rows_B = batch.rows_B.to(fit.inputs_ND.device)
         inputs_BD = fit.inputs_ND[rows_B]
-        latent_Bd, log_variance_Bd = autoencoder.latent_and_log_variance(inputs_BD)
+        with self._products(inputs_BD):
+            latent_Bd, log_variance_Bd = autoencoder.latent_and_log_variance(inputs_BD)
         decoded_Bd = latent_Bd
         if log_variance_Bd is not None and torch.is_grad_enabled():
-            noise_Bd = torch.randn(latent_Bd.shape, generator=fit.generator).to(latent_Bd.device)
+            noise_Bd = batch.draw_normal(latent_Bd.shape[1], fit.generator).to(latent_Bd.device)
             decoded_Bd = latent_Bd + noise_Bd * (log_variance_Bd / 2).exp()
-        reconstruction_BD = autoencoder.decoder(decoded_Bd)
+        with self._products(inputs_BD):
+            reconstruction_BD = autoencoder.reconstruction(decoded_Bd)
         return TokenizerStep(
             rows_B,
             inputs_BD,
@@ -204,9 +237,11 @@ class GradientTokenizer(Tokenizer):
         network = fit.network
         rows_B = batch.rows_B.to(fit.inputs_ND.device)
         inputs_BD = fit.inputs_ND[rows_B]
-        latent_Bd = network.autoencoder.latent(inputs_BD)
+        with self._products(inputs_BD):
+            latent_Bd = network.autoencoder.latent(inputs_BD)
         walk, quantized_Bd = network.quantizer(latent_Bd)
-        reconstruction_BD = network.autoencoder.decoder(quantized_Bd)
+        with self._products(inputs_BD):
+            reconstruction_BD = network.autoencoder.reconstruction(quantized_Bd)
         return TokenizerStep(rows_B, inputs_BD, latent_Bd, reconstruction_BD, walk, batch.num_pairs)
 
     def latent(self, vectors: Floats, device: str = "cpu") -> Floats:
@@ -223,7 +258,9 @@ class GradientTokenizer(Tokenizer):
         tables = self._fitted().quantizer.tables()
         return Codebooks(tuple(table.detach().cpu().numpy() for table in tables))
 
-    def encode(self, vectors: Floats, device: str = "cpu") -> Ints:
+    def encode(
+        self, vectors: Floats, device: str = "cpu", categories: Categories | None = None
+    ) -> Ints:
         """Codes (N, L) int32 by the residual walk from the latent."""
         target = resolve_device(device)
         latent_Nd = torch.from_numpy(self.latent(vectors, device)).to(target)
@@ -265,6 +302,9 @@ class GradientTokenizer(Tokenizer):
             learning_rate=config.learning_rate,
             patience=config.patience,
         )
+
+    def _products(self, inputs_BD: Tensor) -> AbstractContextManager[Any]:
+        return matrix_products(self.config.precision, inputs_BD.device)
 
     def _make_network(self, num_dimensions: int, seed: int) -> Network:
         with torch.random.fork_rng(devices=[]):

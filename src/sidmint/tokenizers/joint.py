@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
 
 from sidmint.losses import LossTerm, term
+from sidmint.quantization.collective import gathered, own_rows
+from sidmint.quantization.residual import residual_codes
+from sidmint.tokenizers.balancing import Sinkhorn
 from sidmint.tokenizers.base import CurvePoint
 from sidmint.tokenizers.batches import Batch
 from sidmint.tokenizers.gradient import Fit, GradientTokenizer
@@ -30,6 +38,17 @@ class JointTokenizer(GradientTokenizer):
         start_steps: int = Field(600, ge=1)
         """Most steps without quantizer, for `start: autoencoder`."""
         losses: tuple[LossTerm, ...] = (term("reconstruction"), term("commitment"))
+        sinkhorn: Sinkhorn | None = None
+        """Levels whose codes are balanced over each training batch; null: none."""
+
+        @model_validator(mode="after")
+        def _balanced_levels_are_there(self) -> Self:
+            if self.sinkhorn and max(self.sinkhorn.levels) > len(self.sizes):
+                raise ValueError(
+                    f"sinkhorn.levels names level {max(self.sinkhorn.levels)}, but sizes "
+                    f"{list(self.sizes)} are {len(self.sizes)} levels; they are counted from 1"
+                )
+            return self
 
     config: Config
 
@@ -44,6 +63,8 @@ class JointTokenizer(GradientTokenizer):
             curve, start_steps = self.train_autoencoder(fit, self.config.start_steps)
         start_codebooks(fit, self.config.start, self.type_name)
         quantizer = fit.network.quantizer
+        if self.config.sinkhorn:
+            quantizer.choosers = self.config.sinkhorn.choosers()
 
         def after_step(losses: Losses) -> None:
             if losses.walk is not None:
@@ -52,14 +73,34 @@ class JointTokenizer(GradientTokenizer):
         joint, joint_steps = train(
             fit.network,
             lambda batch: self.objective(fit, batch),
-            fit.sampler,
+            fit.sampler(self._colliding(fit) if self._gathers else None),
             fit.validation,
             self.schedule(self.config.steps),
             fit.generator,
             f"tokenizers.{self.name}",
             "training",
             self.config.sizes,
+            not self.opposed,
             after_step,
             fit.track,
         )
         return curve + joint, start_steps + joint_steps
+
+    @property
+    def _gathers(self) -> bool:
+        return any(loss.gathers for _, loss in self._losses)
+
+    def _colliding(self, fit: Fit) -> Callable[[Tensor], Tensor]:
+        """Numbers groups of items by their codes as the network gives them at that moment."""
+
+        def groups(rows: Tensor) -> Tensor:
+            own = rows[own_rows(len(rows))]
+            with torch.no_grad():
+                inputs_ND = fit.inputs_ND[own.to(fit.inputs_ND.device)]
+                latent_Nd = fit.network.autoencoder.latent(inputs_ND)
+                codes_NL = residual_codes(latent_Nd, fit.network.quantizer.tables())
+            codes_NL = gathered(codes_NL, len(rows)).cpu()
+            numbered: Tensor = torch.unique(codes_NL, dim=0, return_inverse=True)[1]
+            return numbered
+
+        return groups

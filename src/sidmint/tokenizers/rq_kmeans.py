@@ -1,38 +1,41 @@
 """RQ-KMeans: k-means level by level on what the levels before left over.
 
-DRQ section 4.2; QuaSID appendix A.1 (without its alignment); the deep dive. No encoder and no
-gradient: the latent is the input, the reconstruction is the sum of codewords.
+DRQ section 4.2; the deep dive; QuaSID appendix A.1 with `align`. No encoder: the latent is the
+input, the reconstruction is the sum of codewords. With `align` the latent is a linear map of
+the input, learned from pairs first, and the reconstruction is mapped back by least squares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
-from sidmint.quantization.kmeans import KMeans, TooFewPoints, residual_kmeans
-from sidmint.quantization.residual import residual_codes
+from sidmint.quantization.kmeans import TooFewPoints, count_distinct, residual_kmeans
 from sidmint.seeds import seed_for
+from sidmint.tokenizers.alignment import Align, Projection, align
 from sidmint.tokenizers.base import (
     TOKENIZERS,
+    Categories,
     CurvePoint,
-    Tokenizer,
     TokenizerConfig,
     TrainingLog,
     check_vectors,
     describe_fit,
     resolve_device,
 )
+from sidmint.tokenizers.batches import check_pairs
+from sidmint.tokenizers.plain import PlainTokenizer, inertia_curve
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
 
 @TOKENIZERS.register("rq_kmeans")
-class RqKmeans(Tokenizer):
+class RqKmeans(PlainTokenizer):
     """Residual k-means over all items, k-means++ start, empty clusters re-seeded."""
 
     type_name: ClassVar[str] = "rq_kmeans"
@@ -50,12 +53,19 @@ class RqKmeans(Tokenizer):
         only if the inertia falls. On Beauty 8 rounds lowered the relative error from .375 to
         .366 in twice the time, on the built-in catalogue from .253 to .230; collisions did not
         fall with it (.134 to .136, .062 to .084), so plain k-means is the default."""
+        align: Align | None = None
+        """Map the vectors first such that items of a pair point the same way; null: do not."""
 
     config: Config
 
     def __init__(self, config: TokenizerConfig, name: str | None = None) -> None:
         super().__init__(config, name)
-        self._codebooks: Codebooks | None = None
+        self._projection: Projection | None = None
+
+    @property
+    def uses_pairs(self) -> bool:
+        """Whether `fit` reads pairs: with `align`."""
+        return self.config.align is not None
 
     def fit(
         self,
@@ -64,11 +74,13 @@ class RqKmeans(Tokenizer):
         seed: int = 0,
         device: str = "auto",
         track: Track = silent,
+        categories: Categories | None = None,
     ) -> TrainingLog:
         """Learn the codebooks. The curve holds inertia_1.. (sum of squares) by iteration."""
-        points_ND = torch.from_numpy(check_vectors(vectors)).to(resolve_device(device))
+        vectors_ND = torch.from_numpy(check_vectors(vectors)).to(resolve_device(device))
         generator = torch.Generator().manual_seed(seed_for(seed, self.type_name, "k-means"))
         try:
+            points_ND, curve, num_steps = self._align(vectors_ND, pairs, seed, track)
             levels = residual_kmeans(
                 points_ND,
                 self.config.sizes,
@@ -82,53 +94,54 @@ class RqKmeans(Tokenizer):
             raise self.too_few(error) from error
         self._codebooks = Codebooks(tuple(level.codewords_Kd.cpu().numpy() for level in levels))
         codes = torch.stack([level.codes_N for level in levels], dim=1).cpu().numpy()
-        num_steps = sum(len(level.inertia) for level in levels)
-        return describe_fit(codes, self.config.sizes, _inertia_curve(levels), num_steps)
+        num_steps += sum(len(level.inertia) for level in levels)
+        return describe_fit(codes, self.config.sizes, curve + inertia_curve(levels), num_steps)
 
     def latent(self, vectors: Floats, device: str = "cpu") -> Floats:
-        """The vectors themselves."""
-        return check_vectors(vectors, self.num_dimensions)
-
-    def codebooks(self) -> Codebooks:
-        """Centroids, level by level; deeper ones are centroids of residuals."""
-        if self._codebooks is None:
-            raise BadInput(f"tokenizer {self.name!r} is not fitted; call fit first")
-        return self._codebooks
-
-    def encode(self, vectors: Floats, device: str = "cpu") -> Ints:
-        """Codes (N, L) int32 by the residual walk, exact; see `quantization.assignment`."""
-        target = resolve_device(device)
-        latent_Nd = torch.from_numpy(self.latent(vectors)).to(target)
-        tables = [torch.from_numpy(level).to(target) for level in self.codebooks().levels]
-        return cast(Ints, residual_codes(latent_Nd, tables).int().cpu().numpy())
+        """The vectors themselves, or aligned."""
+        values = super().latent(vectors, device)
+        return values if self._projection is None else self._projection.apply(values)
 
     def reconstruct(self, codes: Ints, num_levels: int | None = None) -> Floats:
-        """The sum of the chosen centroids."""
-        return self.codebooks().decode(codes, num_levels)
+        """The sum of the chosen centroids, in input space."""
+        quantized = super().reconstruct(codes, num_levels)
+        return quantized if self._projection is None else self._projection.undo(quantized)
 
     def state(self) -> dict[str, np.ndarray]:
-        """codebook_1 .. codebook_L, each (K_l, D) float32."""
-        return {f"codebook_{i + 1}": table for i, table in enumerate(self.codebooks().levels)}
+        """The codebooks; with `align` the matrix `projection` (D, D) and the vectors' mean (D,)."""
+        state, aligned = super().state(), self._projection
+        if aligned is None:
+            return state
+        return state | {"projection": aligned.matrix_DD, "mean": aligned.mean_D}
 
     @classmethod
     def from_state(
         cls, config: TokenizerConfig, state: Mapping[str, np.ndarray], name: str | None = None
     ) -> Self:
         """The fitted tokenizer that `state()` came from."""
-        tokenizer = cls(config, name)
-        tables = (state[f"codebook_{level + 1}"] for level in range(len(config.sizes)))
-        tokenizer._codebooks = Codebooks(tuple(tables))
+        tokenizer = super().from_state(config, state, name)
+        if tokenizer.config.align:
+            tokenizer._projection = Projection(state["projection"], state["mean"])
         return tokenizer
 
-    @property
-    def num_dimensions(self) -> int:
-        """D of the vectors it was fitted on."""
-        return int(self.codebooks().levels[0].shape[1])
-
-
-def _inertia_curve(levels: list[KMeans]) -> list[CurvePoint]:
-    return [
-        CurvePoint(step, f"inertia_{level + 1}", value)
-        for level, fitted in enumerate(levels)
-        for step, value in enumerate(fitted.inertia)
-    ]
+    def _align(
+        self, vectors_ND: Tensor, pairs: Pairs | None, seed: int, track: Track
+    ) -> tuple[Tensor, list[CurvePoint], int]:
+        """What is clustered, and how the map came about."""
+        self._projection = None
+        if not self.config.align:
+            return vectors_ND, [], 0
+        first = self.config.sizes[0]
+        num_distinct = count_distinct(vectors_ND, at_least=first)
+        if num_distinct < first:  # k-means would say so too, but only after training
+            raise TooFewPoints(0, first, num_distinct)
+        self._projection, curve, num_steps = align(
+            vectors_ND,
+            check_pairs(pairs, len(vectors_ND), self.name),
+            self.config.align,
+            torch.Generator().manual_seed(seed_for(seed, self.type_name, "align")),
+            f"tokenizers.{self.name}.align",
+            track,
+        )
+        latent = self._projection.apply(vectors_ND.cpu().numpy())
+        return torch.from_numpy(latent).to(vectors_ND.device), curve, num_steps

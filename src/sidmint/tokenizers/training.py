@@ -2,6 +2,12 @@
 
 Seeded batches over a training part, a check on a held-out part every so often, early
 stopping, and the best checked state put back at the end.
+
+Where several processes share a fit (`quantization.collective`), all draw the same batches and
+each takes its part of every one. Losses and gradients are then means of those of the parts,
+weighted by rows: for a loss that is a mean over rows they are those of the whole batch. What
+compares the rows of a batch with each other (HaMR, InfoNCE, balanced codes) sees those of
+its own part alone, as it would in a smaller batch.
 """
 
 from __future__ import annotations
@@ -20,10 +26,11 @@ from torch import Generator, Tensor, nn
 
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
+from sidmint.quantization.collective import from_first, num_processes, own_rows, summed
 from sidmint.quantization.residual import ResidualWalk
 from sidmint.settings import Settings
 from sidmint.tokenizers.base import CurvePoint, code_usage
-from sidmint.tokenizers.batches import Batch, Sampler
+from sidmint.tokenizers.batches import Batch, Sampler, Share, own_share
 
 NUM_CHECKS = 40
 """Checks on the held-out part over a whole schedule, evenly spaced."""
@@ -66,16 +73,20 @@ def train(
     where: str,
     label: str = "training",
     sizes: tuple[int, ...] = (),
+    judged: bool = True,
     after_step: Callable[[Losses], None] | None = None,
     track: Track = silent,
 ) -> tuple[list[CurvePoint], int]:
     """Minimise `objective` over the parameters of `module`, on the batches of `sampler`.
 
     Returns the curve and the number of steps taken; `module` is left in the state that cost
-    least on the rows `validation`. Adam. `after_step` is for what learns without gradient.
-    Two runs with one generator seed on one machine give the same bits. Raises `BadInput`
-    naming `where` (the key in params.yaml) when a loss is no longer finite.
+    least on the rows `validation`, or in its last one unless `judged` by them. Adam.
+    `after_step` is for what learns without gradient.
+    Two runs with one generator seed on one machine give the same bits, and so do the
+    processes of one run. Raises `BadInput` naming `where` (the key in params.yaml) when a loss
+    is no longer finite.
     """
+    _start_alike(module)
     optimizer = torch.optim.Adam(module.parameters(), lr=schedule.learning_rate, fused=True)
     rate = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=schedule.steps + 1, pct_start=0.05
@@ -85,27 +96,30 @@ def train(
     window, curve, step = _Window(sizes), list[CurvePoint](), 0
     batches = sampler(schedule.steps, schedule.batch_size, generator)
     with _reproducible():
-        for step, batch in enumerate(track(batches, label, schedule.steps), start=1):
+        for step, whole in enumerate(track(batches, label, schedule.steps), start=1):
+            batch = own_share(whole, where)
             losses = objective(batch)
-            _refuse_divergence(losses, step, where, schedule)
             optimizer.zero_grad(set_to_none=True)
             losses.total.backward()  # type: ignore[no-untyped-call]
+            costs = _over_processes(losses, module, batch.share)
+            _refuse_divergence(costs, step, where, schedule)
             optimizer.step()
             rate.step()
             if after_step:
                 after_step(losses)
-            window.add(losses)
+            window.add(costs, losses.walk)
             if step % every and step != schedule.steps:
                 continue
             curve += window.close(step)
-            judged = _validate(objective, validation, schedule.batch_size)
-            curve.append(CurvePoint(step, "validation_judged", judged))
+            cost = _validate(objective, validation, schedule.batch_size)
+            curve.append(CurvePoint(step, "validation_judged", cost))
             waited += 1
-            if judged < best:
-                best, best_state, waited = judged, _copy_state(module), 0
-            if waited >= schedule.patience:
+            if cost < best:
+                best, best_state, waited = cost, _copy_state(module), 0
+            if judged and waited >= schedule.patience:
                 break
-    module.load_state_dict(best_state)
+    if judged:
+        module.load_state_dict(best_state)
     return curve, step
 
 
@@ -116,12 +130,12 @@ class _Window:
         self.sizes = sizes
         self._clear()
 
-    def add(self, losses: Losses) -> None:
+    def add(self, costs: Mapping[str, float], walk: ResidualWalk | None) -> None:
         self.num_batches += 1
-        for name, value in {"loss": losses.total, **losses.terms}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
-        if losses.walk is not None:
-            for counts, codes_B in zip(self.counts, losses.walk.codes_NL.T, strict=True):
+        for name, value in costs.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        if walk is not None:
+            for counts, codes_B in zip(self.counts, walk.codes_NL.T, strict=True):
                 counts += torch.bincount(codes_B.cpu(), minlength=len(counts))
 
     def close(self, step: int) -> list[CurvePoint]:
@@ -129,7 +143,7 @@ class _Window:
             CurvePoint(step, name, value / self.num_batches) for name, value in self.sums.items()
         ]
         for level, counts in enumerate(self.counts, start=1):
-            perplexity, num_dead = code_usage(counts.numpy())
+            perplexity, num_dead = code_usage(summed(counts).numpy())
             points.append(CurvePoint(step, f"perplexity_{level}", perplexity))
             points.append(CurvePoint(step, f"dead_codes_{level}", float(num_dead)))
         self._clear()
@@ -142,17 +156,48 @@ class _Window:
 
 
 def _validate(objective: Objective, rows: Tensor, batch_size: int) -> float:
-    """The judged loss of held-out items, which come without pairs."""
+    """The judged loss of held-out items, which come without pairs; each process does its share."""
+    own = rows[own_rows(len(rows))]
     with torch.no_grad():
-        parts = torch.split(rows, batch_size)
+        parts = torch.split(own, batch_size) if len(own) else ()
         sums = [float(objective(Batch(part)).judged) * len(part) for part in parts]
-    return sum(sums) / len(rows)
+    return float(summed(torch.tensor(sum(sums), dtype=torch.float64))) / len(rows)
 
 
-def _refuse_divergence(losses: Losses, step: int, where: str, schedule: Schedule) -> None:
-    if math.isfinite(float(losses.total.detach())):
+def _start_alike(module: nn.Module) -> None:
+    """Give every process the state of the first, whatever rounding has done before."""
+    if num_processes() > 1:
+        for value in module.state_dict().values():
+            value.copy_(from_first(value))
+
+
+def _over_processes(losses: Losses, module: nn.Module, share: Share | None) -> dict[str, float]:
+    """Loss and terms of the whole batch by name; the gradients of `module` become those of it.
+
+    One sum over the processes a step. The same numbers come to all of them, so a loss that is
+    not finite in one stops them all.
+    """
+    costs = {"loss": losses.total.detach()} | {
+        name: value.detach() for name, value in losses.terms.items()
+    }
+    if share is None:
+        return {name: float(value) for name, value in costs.items()}
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in learned]
+    sizes = [len(costs), *(part.numel() for part in parts)]
+    flat = torch.cat([torch.stack(list(costs.values())), *(part.flatten() for part in parts)])
+    summed_costs, *gradients = torch.split(summed(flat * share.weight), sizes)
+    for parameter, gradient in zip(learned, gradients, strict=True):
+        parameter.grad = gradient.view_as(parameter)
+    return dict(zip(costs, summed_costs.tolist(), strict=True))
+
+
+def _refuse_divergence(
+    costs: Mapping[str, float], step: int, where: str, schedule: Schedule
+) -> None:
+    if math.isfinite(costs["loss"]):
         return
-    bad = [name for name, term in losses.terms.items() if not math.isfinite(float(term.detach()))]
+    bad = [name for name, cost in costs.items() if name != "loss" and not math.isfinite(cost)]
     raise BadInput(
         f"training diverged: loss {' and '.join(bad) or 'total'} is not a finite number at step "
         f"{step}; lower {where}.learning_rate (now {schedule.learning_rate:g})"
