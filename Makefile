@@ -4,7 +4,7 @@ EXTRAS ?= dev
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slow test-all lint format bench clean
+.PHONY: help setup demo test test-slow test-all lint format bench results clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -38,10 +38,19 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-BENCH_DATA ?= ../shared/data/beauty
-bench: setup  ## time and memory of every stage on BENCH_DATA (a real catalogue)
-	$(BIN)/python benchmarks/chain.py --items $(BENCH_DATA)/items.parquet \
-	    --interactions $(BENCH_DATA)/interactions.parquet --vectors $(BENCH_DATA)/minilm_l6_v2.npy
+DATA ?= ../shared/data
+bench: setup  ## speed beside the peers, then every stage on a real catalogue (DATA/beauty)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),bench]'
+	$(BIN)/python benchmarks/assignment.py
+	$(BIN)/python benchmarks/kmeans.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/pairs.py --items $(DATA)/beauty/items.parquet \
+	    --interactions $(DATA)/beauty/interactions.parquet
+	$(BIN)/python benchmarks/chain.py --items $(DATA)/beauty/items.parquet \
+	    --interactions $(DATA)/beauty/interactions.parquet --vectors $(DATA)/beauty/minilm_l6_v2.npy
+
+results: setup  ## docs/RESULTS.md: every tokenizer on DATA/beauty and DATA/toys; goes on where it stopped
+	$(BIN)/python benchmarks/quality.py --data $(DATA)
 
 clean:  ## remove what a build made; keeps .venv, your files and the registry
 	rm -rf data/build .sidmint

@@ -1,0 +1,205 @@
+"""Every tokenizer on real catalogues, several seeds, one table: docs/RESULTS.md.
+
+    python benchmarks/quality.py --data FOLDER [--catalogues beauty,toys] [--seeds 7,8,9]
+                                 [--only quasid,rq_vae] [--processes 2] [--page-only]
+
+FOLDER holds one folder a catalogue with items.parquet, interactions.parquet and
+minilm_l6_v2.npy (rows as items). Each finished run is one line of docs/results/quality.jsonl
+that says all it depends on; a run that is there already is not made again, so the table can be
+completed in several goes. The page is written anew after every run, from the lines alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from quality_page import write_page
+from quality_runs import RUNS
+
+from sidmint.catalogue import build_catalogue
+from sidmint.contracts import Interactions, Items
+from sidmint.diagnostics.diagnosis import Subject, diagnose_subject
+from sidmint.pairs import swing
+from sidmint.seeds import seed_for
+from sidmint.stages.train import RESULT_VERSION
+from sidmint.types import Floats, Pairs
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROWS, PAGE = DOCS / "results" / "quality.jsonl", DOCS / "RESULTS.md"
+KAPPAS = (1.0,)
+NEAR_DUPLICATE_COSINE = 0.95
+GEOMETRY_SAMPLE = 20_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One tokenizer on one catalogue with one seed, and all that its figures depend on."""
+
+    catalogue: str
+    name: str
+    seed: int
+    settings: Mapping[str, Any]
+    """The whole config of the tokenizer, defaults included."""
+    vectors_sha256: str
+    result_version: int = RESULT_VERSION
+
+    @property
+    def key(self) -> str:
+        """A digest of everything above: equal keys, equal figures."""
+        text = json.dumps(asdict(self), sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A real catalogue as every run sees it: all items are fitted, none is withheld."""
+
+    vectors: Floats
+    pairs: Pairs
+    """Swing on the training events of a leave-one-out split."""
+    categories: list[str | None]
+
+
+def main() -> None:
+    arguments = _arguments()
+    done = {row["key"]: row for row in read_rows()}
+    if not arguments.page_only:
+        wanted = [run for run in _runs(arguments) if run.key not in done]
+        print(f"{len(done)} rows are there, {len(wanted)} to make", flush=True)
+        with ProcessPoolExecutor(arguments.processes) as pool:
+            waiting = {pool.submit(_measure, run, arguments.data): run for run in wanted}
+            for number, finished in enumerate(as_completed(waiting), start=1):
+                run, row = waiting[finished], finished.result()
+                _append(row)
+                write_page(read_rows(), PAGE)
+                print(
+                    f"[{number}/{len(wanted)}] {run.catalogue} {run.name} seed {run.seed}: entropy "
+                    f"{row['metrics']['composition_entropy']:.4f}, {row['cpu_s']:.0f} CPU s",
+                    flush=True,
+                )
+    write_page(read_rows(), PAGE)
+    print(PAGE)
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """The finished runs; of two with one key the later."""
+    if not ROWS.exists():
+        return []
+    rows = [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    return list({row["key"]: row for row in rows}.values())
+
+
+def load_catalogue(folder: Path) -> Catalogue:
+    """The catalogue in `folder`, its pairs from training events alone."""
+    items = pl.read_parquet(folder / "items.parquet")
+    events = pl.read_parquet(folder / "interactions.parquet")
+    built = build_catalogue(items, events, min_interactions=5, cold_share=0.0, seed=0)
+    if built.items[Items.ITEM_ID].to_list() != items[Items.ITEM_ID].to_list():
+        raise SystemExit(f"{folder} is not 5-core: its vectors would not fit its items")
+    rows = items.select(Items.ITEM_ID).with_row_index("row")
+    training = built.interactions.filter(pl.col(Interactions.SPLIT) == "train")
+    numbered = training.join(rows, on=Interactions.ITEM_ID, maintain_order="left")
+    pairs = swing(
+        numbered[Interactions.USER_ID].rank("dense").to_numpy(),
+        numbered["row"].to_numpy(),
+        num_items=len(items),
+    )
+    vectors = np.load(folder / "minilm_l6_v2.npy").astype(np.float32)
+    return Catalogue(vectors, pairs, items[Items.CATEGORIES].to_list())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--catalogues", default="beauty,toys")
+    parser.add_argument("--seeds", default="7,8,9")
+    parser.add_argument("--only", help="names of runs, comma-separated; all by default")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--page-only", action="store_true", help="write the page from the rows")
+    return parser.parse_args()
+
+
+def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
+    """Seed by seed, so that an early end leaves whole seeds."""
+    from sidmint.tokenizers import make_tokenizer
+
+    names = arguments.only.split(",") if arguments.only else list(RUNS)
+    for seed in map(int, arguments.seeds.split(",")):
+        for catalogue in arguments.catalogues.split(","):
+            path = arguments.data / catalogue / "minilm_l6_v2.npy"
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            for name in names:
+                config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
+                settings = {"type": RUNS[name].get("type", name), **config}
+                yield Run(catalogue, name, seed, settings, digest)
+
+
+@cache
+def _cached_catalogue(folder: Path) -> Catalogue:
+    return load_catalogue(folder)
+
+
+def _measure(run: Run, data: Path) -> dict[str, Any]:
+    import torch
+
+    from sidmint.tokenizers import make_tokenizer
+
+    torch.set_num_threads(1)
+    catalogue = _cached_catalogue(data / run.catalogue)
+    tokenizer = make_tokenizer(run.name, RUNS[run.name])
+    categories = catalogue.categories if tokenizer.uses_categories else None
+    started = time.process_time()
+    log = tokenizer.fit(
+        catalogue.vectors,
+        catalogue.pairs if tokenizer.uses_pairs else None,
+        seed_for(run.seed, "train", run.name),
+        "cpu",
+        categories=categories,
+    )
+    cpu_s = time.process_time() - started
+    vectors = catalogue.vectors
+    subject = Subject(
+        vectors=vectors,
+        latent=tokenizer.latent(vectors),
+        codes=tokenizer.encode(vectors, categories=categories),
+        codebooks=tokenizer.codebooks(),
+        reconstruct=tokenizer.reconstruct,
+    )
+    sample = np.arange(min(GEOMETRY_SAMPLE, len(vectors)))
+    found = diagnose_subject(subject, catalogue.pairs, KAPPAS, NEAR_DUPLICATE_COSINE, sample)
+    metrics = found.metrics() | {
+        "num_items": len(vectors),
+        "collision_rate": found.collisions.collision_rate,
+    }
+    return {
+        "key": run.key,
+        **asdict(run),
+        "cpu_s": round(cpu_s, 1),
+        "num_steps": log.num_steps,
+        "collapsed": list(log.collapsed),
+        "metrics": {name: float(f"{value:.6g}") for name, value in sorted(metrics.items())},
+    }
+
+
+def _append(row: Mapping[str, Any]) -> None:
+    """Add one line; lines are kept sorted, so that equal sets of runs are equal bytes."""
+    rows = {row["key"]: row for row in [*read_rows(), row]}
+    order = sorted(rows.values(), key=lambda r: (r["catalogue"], r["name"], r["seed"], r["key"]))
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(each, sort_keys=True) + "\n" for each in order)
+    ROWS.write_text(lines, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What is compared: a name in the table -> settings as under `tokenizers` in params.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SIZES = [256, 256, 256]
+BASELINES = ("rq_vae", "improved_vqgan", "grvq", "rq_opq", "rq_vae_rotation", "sim_rq")
+"""The six gradient baselines of QuaSID Table 3."""
+TRAINED = {"rq_opq": {"encoder": "mlp"}}
+"""What a baseline needs so that a loss can attach to it."""
+JOINT = [{"name": "reconstruction"}, {"name": "commitment"}]
+HAMR = {"name": "hamr", "weight": 10.0}
+INFO_NCE = {"name": "info_nce", "weight": 0.02}
+"""As in the defaults of `quasid`."""
+DRQ = ("rq_vae", "rqp_vae", "rq_kmeans", "drq_vae", "drq_vae_cl")
+"""The five tokenizers of DRQ Tables 1-5."""
+
+CONTROLS = ("random", "lsh", "category")
+
+RUNS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "lsh": {},
+    "category": {},
+    "pq": {},
+    "rq_kmeans": {},
+    "rq_kmeans_aligned": {"type": "rq_kmeans", "align": {}},
+    "rq_opq": {},
+    "rq_vae": {},
+    "rq_vae_latents_start": {"type": "rq_vae", "start": "latents"},
+    "rqp_vae": {},
+    "drq_vae": {},
+    "drq_vae_cl": {},
+    "grvq": {},
+    "improved_vqgan": {},
+    "rq_vae_rotation": {},
+    "sim_rq": {},
+    "rq_opq_mlp": {"type": "rq_opq", **TRAINED["rq_opq"]},
+    "quasid": {},
+    "quasid_without_cvpm": {
+        "type": "quasid",
+        "losses": [*JOINT, {**HAMR, "cvpm": False}, INFO_NCE],
+    },
+    "quasid_without_hamr": {"type": "quasid", "losses": [*JOINT, INFO_NCE]},
+    **{
+        f"{name}+hamr": {
+            "type": name,
+            **TRAINED.get(name, {}),
+            "validation_share": 0.01,
+            "losses": [*JOINT, HAMR],
+        }
+        for name in BASELINES
+    },
+}
+for _settings in RUNS.values():
+    _settings["sizes"] = SIZES
