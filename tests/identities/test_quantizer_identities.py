@@ -393,14 +393,25 @@ def test_a_codeword_at_the_origin_still_lies_on_its_sphere() -> None:
         torch.testing.assert_close(codewords.norm(dim=1), radius.expand(3))
 
 
-def test_latents_of_improved_vqgan_are_unit_vectors() -> None:
+@pytest.mark.parametrize("name", ["improved_vqgan", "rq_vae_rotation"])
+def test_latents_on_the_sphere_are_unit_vectors(name: str) -> None:
     vectors = worlds.smooth_items()
-    tokenizer = make_tokenizer("improved_vqgan", {**FAST, "sizes": SIZES})
+    tokenizer = make_tokenizer(name, {**FAST, "sizes": SIZES})
     tokenizer.fit(vectors, seed=1)
     norms = np.linalg.norm(tokenizer.latent(vectors).astype(np.float64), axis=1)
     assert norms == pytest.approx(np.ones(len(vectors)), abs=1e-6)
-    first = np.linalg.norm(tokenizer.codebooks().levels[0], axis=1)
-    assert first == pytest.approx(np.ones(SIZES[0]), abs=1e-6)
+
+
+def test_the_straight_through_step_lengthens_latents_and_the_rotated_one_shortens_them() -> None:
+    """Why `rq_vae_rotation` keeps its latents on the sphere."""
+    source = points(200, 6).double()
+    quantized = source + 0.2 * points(200, 6, 1).double()
+    quantized *= source.norm(dim=1, keepdim=True) / quantized.norm(dim=1, keepdim=True)
+    away = source - quantized  # where the loss wants a latent to go
+    lengthened = (passed_back(straight_through, quantized, source, away) * source).sum(dim=1)
+    shortened = (passed_back(rotation, quantized, source, away) * source).sum(dim=1)
+    torch.testing.assert_close(lengthened, away.square().sum(dim=1) / 2)
+    torch.testing.assert_close(shortened, -lengthened)
 
 
 # Every joint tokenizer

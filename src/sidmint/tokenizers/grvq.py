@@ -117,8 +117,9 @@ class Grvq(JointTokenizer):
     class Config(JointTokenizer.Config):
         """Settings under `tokenizers.grvq`."""
 
-        latent_dim: Width = 48
-        """A multiple of `num_groups`."""
+        latent_dim: Width = 24
+        """A multiple of `num_groups`. Groups tell much the same of an item, the more so the wider
+        they are: on Beauty collision .233 and error .467 with 24, .306 and .442 with 48."""
         num_groups: int = Field(3, ge=1)
         """G; the number of `sizes` is a multiple of it. Three levels leave 1 (which is `rq_vae`)
         and 3: one level a group, a product of codebooks in a learned latent. HiFi-Codec has

@@ -73,6 +73,8 @@ class ImprovedVqgan(JointTokenizer):
         """Settings under `tokenizers.improved_vqgan`."""
 
         latent_dim: Width = 16
+        """Few, as the paper has it: cosines to a given number of codewords grow as dimensions get
+        fewer. On Beauty 16 had collision .036 and error .484, 32 had .065 and .444."""
 
     config: Config
 

@@ -131,7 +131,8 @@ class RqpVae(JointTokenizer):
         """g of the moving averages, a step: 0.99 remembers some hundred batches."""
         revival_threshold: float = Field(1.0, ge=0)
         """Uses a batch, by the moving average, below which a code is moved to a residual of the
-        batch; 0 never moves one. A code used evenly has batch_size / K uses a batch."""
+        batch; 0 never moves one. A code used evenly has batch_size / K uses a batch, which must be
+        more. On Beauty 1 and 0.25 gave the same perplexities, within a percent or two."""
         losses: tuple[LossTerm, ...] = (
             term("reconstruction"),
             term("commitment", codebook_weight=0.0),

@@ -4,7 +4,7 @@ SimVQ (Zhu et al. 2025, section 4): the gradient of any codeword moves the map, 
 every codeword, so none starves for not being used. What it cannot do is to put one codeword
 where the data is: a codebook stays an image of its random table. As in the authors' code the
 map has a shift beside it. The paper writes none, but without it codewords lie around the
-origin and latents need not: on Beauty 185 of 256 first codes were never used.
+origin and latents need not: on Beauty 185 of 256 first codes were never used (with it, 120).
 
 Shape letters: d latent size, K codes of a level.
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sidmint.quantization.derived import DerivedQuantizer
 from sidmint.quantization.quantizer import Quantizer
 from sidmint.tokenizers.base import TOKENIZERS
+from sidmint.tokenizers.gradient import Width
 from sidmint.tokenizers.joint import JointTokenizer
 
 
@@ -67,7 +68,13 @@ class SimRq(JointTokenizer):
     hierarchical: ClassVar[bool] = True
 
     class Config(JointTokenizer.Config):
-        """Settings under `tokenizers.sim_rq`; those of every joint tokenizer."""
+        """Settings under `tokenizers.sim_rq`."""
+
+        latent_dim: Width = 16
+        """Few, since a random table covers few dimensions better. On Beauty, level 1: perplexity
+        62 with 32 dimensions, 117 with 16, 121 with 12; error .499, .526, .540."""
+
+    config: Config
 
     def make_quantizer(self) -> Quantizer:
         """Codebooks of which only the maps learn; one straight-through step on their sum."""
