@@ -25,6 +25,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rq_vae": JOINT,
     "rqp_vae": {**JOINT, "revival_threshold": 4.0},  # some codes are revived
     "drq_vae": FAST,  # its encoder draws random numbers
+    "rq_kmeans": {"sizes": (33, 17, 7)},  # some clusters are empty on the way
+    "pq": {"sizes": (33, 17)},
+    "rq_opq": {"sizes": (9, 8, 7)},
 }
 PAIRS = ([1, 2, 3, 11, 12, 13], 3)
 TASKS: dict[str, Task] = {

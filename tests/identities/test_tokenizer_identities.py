@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import worlds
 from sidmint.errors import BadInput
+from sidmint.gate.rules import rules_for
+from sidmint.gate.thresholds import GateParams
 from sidmint.losses import LOSSES, Loss, TokenizerStep
 from sidmint.tokenizers import RqVae, make_tokenizer
 from sidmint.tokenizers.base import describe_fit
@@ -179,3 +181,20 @@ def test_beauty_rq_vae_reaches_its_entropy(beauty: Any) -> None:
     shares = counts / counts.sum()
     assert -(shares * np.log(shares)).sum() >= 9.28
     assert not log.collapsed
+
+
+@pytest.mark.parametrize(("level", "num_used"), [(0, 20), (1, 5), (2, 5)])
+def test_what_training_calls_collapsed_the_default_gate_refuses(level: int, num_used: int) -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 64, (5000, 3)).astype(np.int32)
+    codes[:, level] %= num_used
+    log = describe_fit(codes, (64, 64, 64), [], 1)
+    assert len(log.collapsed) == 1
+    assert log.collapsed[0].startswith(f"level {level + 1} collapsed: {num_used} of 64 codes used")
+    shares = {f"perplexity_share_{at}": log.perplexities[at - 1] / 64 for at in range(1, 4)}
+    refused = [
+        rule.metric
+        for rule in rules_for(GateParams(), 3, None)
+        if rule.metric in shares and rule.severity == "critical" and not rule.holds(shares)
+    ]
+    assert refused == [f"perplexity_share_{level + 1}"]

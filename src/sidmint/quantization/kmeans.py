@@ -16,6 +16,7 @@ from torch.nn.functional import embedding_bag
 
 from sidmint.progress import Track, silent
 from sidmint.quantization.assignment import nearest
+from sidmint.quantization.collective import gathered, own_rows, summed
 from sidmint.quantization.oversampling import oversampled_plus_plus, squared_distances
 
 ROWS_AT_ONCE = 1 << 14
@@ -150,15 +151,19 @@ def cluster_means(points_Nd: Tensor, codes_N: Tensor, codewords_Kd: Tensor) -> T
 
     Summed in float64 and in row order within a code: equal points have exactly themselves as
     mean, so that nothing is left over of them, and the result does not depend on threads.
+    Several processes sum a share each.
     """
     num_codes = len(codewords_Kd)
     sums_Kd = torch.zeros_like(codewords_Kd, dtype=torch.float64)
-    for start in range(0, len(points_Nd), ROWS_AT_ONCE):
-        codes_B = codes_N[start : start + ROWS_AT_ONCE]
-        points_Bd = points_Nd[start : start + ROWS_AT_ONCE].double()
+    own = own_rows(len(points_Nd))
+    own_codes, own_points = codes_N[own], points_Nd[own]
+    for start in range(0, len(own_points), ROWS_AT_ONCE):
+        codes_B = own_codes[start : start + ROWS_AT_ONCE]
+        points_Bd = own_points[start : start + ROWS_AT_ONCE].double()
         counts_K = torch.bincount(codes_B, minlength=num_codes)
         order_B = torch.argsort(codes_B, stable=True)
         sums_Kd += embedding_bag(order_B, points_Bd, counts_K.cumsum(0) - counts_K, mode="sum")
+    sums_Kd = summed(sums_Kd)
     counts_K1 = torch.bincount(codes_N, minlength=num_codes)[:, None]
     return torch.where(counts_K1 > 0, (sums_Kd / counts_K1.clamp(min=1)).float(), codewords_Kd)
 
@@ -189,8 +194,7 @@ def _lloyd(points_Nd: Tensor, codewords_Kd: Tensor, iterations: int, tolerance: 
     inertia: list[float] = []
     num_reseeded = 0
     while True:
-        codes_N = nearest(points_Nd, codewords_Kd)
-        distances_N = squared_distances(points_Nd, codewords_Kd, codes_N)
+        codes_N, distances_N = _assigned(points_Nd, codewords_Kd)
         inertia.append(float(distances_N.sum(dtype=torch.float64)))
         empty = (torch.bincount(codes_N, minlength=len(codewords_Kd)) == 0).nonzero()[:, 0]
         settled = len(inertia) > 1 and inertia[-2] - inertia[-1] <= tolerance * inertia[-1]
@@ -199,6 +203,15 @@ def _lloyd(points_Nd: Tensor, codewords_Kd: Tensor, iterations: int, tolerance: 
         if len(empty):
             num_reseeded += _reseed(empty, codes_N, distances_N)
         codewords_Kd = cluster_means(points_Nd, codes_N, codewords_Kd)
+
+
+def _assigned(points_Nd: Tensor, codewords_Kd: Tensor) -> tuple[Tensor, Tensor]:
+    """Code and squared distance (N,) of each point, of which each process finds its share."""
+    own = own_rows(len(points_Nd))
+    codes_B = nearest(points_Nd[own], codewords_Kd)
+    distances_B = squared_distances(points_Nd[own], codewords_Kd, codes_B)
+    num_points = len(points_Nd)
+    return gathered(codes_B, num_points), gathered(distances_B, num_points)
 
 
 def _swap(points_Nd: Tensor, fitted: KMeans, num_swapped: int, generator: Generator) -> Tensor:

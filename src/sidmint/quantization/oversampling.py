@@ -6,8 +6,11 @@ Shape letters: N points, d their size, K codewords, M candidates, T trials.
 from __future__ import annotations
 
 import math
+from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from sidmint.quantization.assignment import nearest
@@ -51,7 +54,7 @@ def oversampled_plus_plus(points_Nd: Tensor, num_codes: int, generator: Generato
         return None
     weights_M = torch.bincount(owners_N, minlength=len(chosen_M)).float()
     places_K = _chosen(points_Nd[chosen_M], weights_M, num_codes, generator)
-    return points_Nd[chosen_M[places_K]]
+    return points_Nd[chosen_M[places_K.to(chosen_M.device)]]
 
 
 def squared_distances(points_Nd: Tensor, codewords_Kd: Tensor, codes_N: Tensor) -> Tensor:
@@ -70,36 +73,42 @@ def _drawn(mass_N: Tensor, num_draws: int, generator: Generator) -> Tensor:
     total_N = mass_N.cumsum(dim=0, dtype=torch.float64)
     draws_T = torch.rand(num_draws, generator=generator, dtype=torch.float64).to(mass_N.device)
     drawn_T = torch.searchsorted(total_N, draws_T * total_N[-1], right=True)
-    drawn_T = torch.bincount(drawn_T.clamp_(max=len(mass_N) - 1)).nonzero()[:, 0]
-    return drawn_T[mass_N[drawn_T] > 0]
+    drawn_T = drawn_T.clamp_(max=len(mass_N) - 1)
+    distinct_T: Tensor = torch.unique(drawn_T[mass_N[drawn_T] > 0])
+    return distinct_T
 
 
 def _chosen(
     candidates_Md: Tensor, weights_M: Tensor, num_codes: int, generator: Generator
 ) -> Tensor:
-    """Indices (K,) of candidates chosen by greedy k-means++ over weighted candidates."""
+    """Indices (K,) of candidates chosen by greedy k-means++ over weighted candidates.
+
+    Thousands of tiny steps: in numpy, whose operations wake no other threads.
+    """
     num_trials = 2 + int(math.log(num_codes))
     norms_M = candidates_Md.square().sum(dim=1)
-    everyone = torch.arange(len(candidates_Md), device=candidates_Md.device)
 
-    def distances_to(places_T: Tensor) -> Tensor:
+    def distances_to(places_T: Tensor) -> NDArray[np.float32]:
         products_TM = torch.addmm(norms_M, candidates_Md[places_T], candidates_Md.T, alpha=-2)
-        return products_TM.add_(norms_M[places_T, None]).clamp_(min=0)
+        distances_TM = products_TM.add_(norms_M[places_T, None]).clamp_(min=0)
+        return cast(NDArray[np.float32], distances_TM.cpu().numpy())
 
+    everyone = torch.arange(len(candidates_Md))
     table_MM = distances_to(everyone) if len(candidates_Md) ** 2 <= TABLE_VALUES else None
-    taken_K = _drawn(weights_M, 1, generator)
-    least_M = distances_to(taken_K)[0]
-    least_M[taken_K] = 0.0
-    for _ in range(num_codes - 1):
-        places_T = _drawn(least_M * weights_M, num_trials, generator)
+    masses_M = weights_M.cpu().numpy()
+    taken = _drawn(weights_M.cpu(), 1, generator).tolist()
+    least_M = distances_to(torch.tensor(taken))[0]
+    least_M[taken] = 0.0
+    while len(taken) < num_codes:
+        places_T = _drawn(torch.from_numpy(least_M * masses_M), num_trials, generator)
         if not len(places_T):  # what is left lies on what is taken
-            free_M = torch.ones_like(least_M, dtype=torch.bool)
-            free_M[taken_K] = False
-            return torch.cat([taken_K, everyone[free_M]])[:num_codes]
-        distances_TM = distances_to(places_T) if table_MM is None else table_MM[places_T]
-        distances_TM = torch.minimum(distances_TM, least_M)
-        best = (distances_TM @ weights_M).argmin()
-        least_M = distances_TM[best].clone()
-        least_M[places_T[best]] = 0.0
-        taken_K = torch.cat([taken_K, places_T[best : best + 1]])
-    return taken_K
+            return torch.tensor(
+                [*taken, *sorted(set(range(len(masses_M))) - set(taken))][:num_codes]
+            )
+        distances_TM = distances_to(places_T) if table_MM is None else table_MM[places_T.numpy()]
+        np.minimum(distances_TM, least_M, out=distances_TM)
+        best = int(np.einsum("tm,m->t", distances_TM, masses_M).argmin())
+        least_M = distances_TM[best].copy()
+        taken.append(int(places_T[best]))
+        least_M[taken[-1]] = 0.0
+    return torch.tensor(taken)

@@ -1,0 +1,64 @@
+"""Naming a tokenizer in params.yaml is all it takes: every one runs from items to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sidmint.adapters.gx_catalogue import check_catalogue
+from sidmint.adapters.gx_gate import judge
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import SemanticIds
+from sidmint.layout import Layout
+from sidmint.params import Params, parse_params
+from sidmint.stages.assign import assign
+from sidmint.stages.diagnose import diagnose
+from sidmint.stages.embed import embed
+from sidmint.stages.evaluate import evaluate
+from sidmint.stages.gate import gate
+from sidmint.stages.ingest import ingest
+from sidmint.stages.pairs import pairs
+from sidmint.stages.segments import segments
+from sidmint.stages.train import check_settings, train
+from sidmint.tokenizers import TOKENIZERS
+from tokenizer_settings import SETTINGS
+
+NUM_ITEMS = 400
+PARAMS = {
+    "seed": 3,
+    "ingest": {"synthetic": {"num_items": NUM_ITEMS, "num_users": 800}, "min_interactions": 3},
+    "train": {"tokenizers": list(SETTINGS), "device": "cpu"},
+    "tokenizers": SETTINGS,
+}
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Artifacts]:
+    """A built-in catalogue after ingest, embed and pairs."""
+    params = parse_params(PARAMS, "params.yaml")
+    here = Artifacts(Layout(Path(tmp_path_factory.mktemp("catalogue"))))
+    check_settings(params)
+    here.layout.champion.parent.mkdir(parents=True, exist_ok=True)
+    here.layout.champion.write_text('{"metrics": {}, "tokenizer": null, "version": null}')
+    ingest(params, here, check_catalogue)
+    embed(params, here)
+    pairs(params, here)
+    return params, here
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_it_runs_from_items_to_a_verdict(catalogue: tuple[Params, Artifacts], name: str) -> None:
+    params, here = catalogue
+    train(params, here, name)
+    for stage in (assign, diagnose, evaluate, segments):
+        stage(params, here, name)
+    gate(params, here, name, judge)
+    ids = here.table("assign", "sids", name)
+    assert ids[SemanticIds.SEMANTIC_ID].n_unique() == ids.height > 0.8 * NUM_ITEMS
+    verdict = here.layout.build / "gate" / name / "verdict.json"
+    assert '"passed"' in verdict.read_text(encoding="utf-8")
+
+
+def test_no_registered_tokenizer_is_left_out() -> None:
+    assert {settings.get("type", name) for name, settings in SETTINGS.items()} == set(TOKENIZERS)

@@ -1,0 +1,30 @@
+"""Settings under which every registered tokenizer is tested: small and quick, any sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SIZES = (12, 9, 7)
+FAST = {"hidden": (32,), "latent_dim": 8, "start_steps": 40, "steps": 40, "batch_size": 128}
+DECOUPLED = {"hidden": (32,), "latent_dim": 8, "steps": 80, "batch_size": 128}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "category": {"sizes": SIZES},
+    "drq_vae": {"sizes": SIZES, **DECOUPLED},
+    "drq_vae_cl": {"sizes": SIZES, **DECOUPLED},
+    "grvq": {"sizes": SIZES, **FAST, "latent_dim": 9},
+    "improved_vqgan": {"sizes": SIZES, **FAST},
+    "lsh": {"sizes": SIZES},
+    "pq": {"sizes": SIZES},
+    "quasid": {"sizes": SIZES, **FAST},
+    "random": {"sizes": SIZES},
+    "rq_kmeans": {"sizes": SIZES},
+    "rq_kmeans_aligned": {"type": "rq_kmeans", "sizes": SIZES, "align": {"steps": 40}},
+    "rq_opq": {"sizes": SIZES},
+    "rq_opq_mlp": {"type": "rq_opq", "encoder": "mlp", "sizes": SIZES, **FAST},
+    "rq_vae": {"sizes": SIZES, **FAST},
+    "rq_vae_balanced": {"type": "rq_vae", "sizes": SIZES, **FAST, "sinkhorn": {"levels": [3]}},
+    "rq_vae_rotation": {"sizes": SIZES, **FAST},
+    "rqp_vae": {"sizes": SIZES, **FAST},
+    "sim_rq": {"sizes": SIZES, **FAST},
+}
+"""One line a registered tokenizer, and more where a setting changes what it is."""
