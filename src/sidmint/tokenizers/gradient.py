@@ -17,13 +17,14 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from sidmint.errors import BadInput
-from sidmint.losses import Loss, LossTerm, TokenizerStep, term
+from sidmint.losses import LossTerm, TokenizerStep, term
 from sidmint.progress import Track, silent
 from sidmint.quantization.collective import gathered, own_rows
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct
 from sidmint.quantization.quantizer import Quantizer
 from sidmint.quantization.residual import residual_codes
 from sidmint.seeds import seed_for
+from sidmint.tokenizers.attached import AttachedLosses
 from sidmint.tokenizers.base import (
     Categories,
     CurvePoint,
@@ -110,18 +111,15 @@ class GradientTokenizer(Tokenizer):
 
     def __init__(self, config: TokenizerConfig, name: str | None = None) -> None:
         super().__init__(config, name)
-        self._losses = self._build_losses()
+        self._losses = AttachedLosses.build(
+            self.config.losses, self.provides, self.type_name, f"tokenizers.{self.name}.losses"
+        )
         self._network: Network | None = None
 
     @property
     def uses_pairs(self) -> bool:
         """Whether one of its losses reads pairs; batches then join triggers and targets."""
-        return any("pairs" in loss.needs for _, loss in self._losses)
-
-    @property
-    def opposed(self) -> bool:
-        """Whether one of its losses works against reconstruction; see `Loss.opposes`."""
-        return any(loss.opposes for _, loss in self._losses)
+        return self._losses.need("pairs")
 
     @abstractmethod
     def make_quantizer(self) -> Quantizer:
@@ -193,19 +191,18 @@ class GradientTokenizer(Tokenizer):
             fit.generator,
             f"tokenizers.{self.name}",
             "autoencoder",
-            judged=not self.opposed,
+            judged=not self._losses.oppose,
             track=fit.track,
         )
         return [CurvePoint(p.step, f"autoencoder_{p.metric}", p.value) for p in curve], num_steps
 
     def unquantized_objective(self, fit: Fit, batch: Batch) -> Losses:
         """The losses that need no codes, where the decoder reads the latent itself."""
-        losses = [(entry, loss) for entry, loss in self._losses if not loss.needs_codes()]
-        return _weigh(losses, self.unquantized_step(fit, batch))
+        return self._losses.without_codes().of(self.unquantized_step(fit, batch))
 
     def quantized_objective(self, fit: Fit, batch: Batch) -> Losses:
         """All losses, where the decoder reads the quantized latent."""
-        return _weigh(self._losses, self.quantized_step(fit, batch))
+        return self._losses.of(self.quantized_step(fit, batch))
 
     def unquantized_step(self, fit: Fit, batch: Batch) -> TokenizerStep:
         """A forward pass in which the decoder reads the latent itself.
@@ -312,41 +309,13 @@ class GradientTokenizer(Tokenizer):
             hidden = self.config.hidden
             if hidden is None:
                 hidden = (min(512, 1 << (num_dimensions - 1).bit_length()),)
-            stochastic = any("log_variance" in loss.needs for _, loss in self._losses)
+            stochastic = self._losses.need("log_variance")
             autoencoder = Autoencoder(
                 num_dimensions, hidden, self.config.latent_dim, self.on_sphere, stochastic
             )
             return Network(autoencoder, self.make_quantizer())
 
-    def _build_losses(self) -> list[tuple[LossTerm, Loss]]:
-        where = f"tokenizers.{self.name}.losses"
-        built = [(entry, entry.build(where)) for entry in self.config.losses]
-        names = [entry.name for entry, _ in built]
-        if len(set(names)) != len(names):
-            raise BadInput(f"{where}: a loss is named twice; give it one weight instead")
-        if not any(loss.judges for _, loss in built):
-            raise BadInput(
-                f"{where}: no loss is there to judge checkpoints by; add {{name: reconstruction}}"
-            )
-        for entry, loss in built:
-            missing = sorted(loss.needs - self.provides)
-            if missing:
-                raise BadInput(
-                    f"loss {entry.name!r} needs {', '.join(missing)}, which tokenizer "
-                    f"{self.type_name!r} does not provide (it provides "
-                    f"{', '.join(sorted(self.provides))}); take it out of {where}"
-                )
-        return built
-
     def _fitted(self) -> Network:
         if self._network is None:
             raise BadInput(f"tokenizer {self.name!r} is not fitted; call fit first")
         return self._network
-
-
-def _weigh(losses: list[tuple[LossTerm, Loss]], step: TokenizerStep) -> Losses:
-    """Each loss of one step, and their weighted sum."""
-    terms = {entry.name: loss(step) for entry, loss in losses}
-    total = torch.stack([entry.weight * terms[entry.name] for entry, _ in losses]).sum()
-    judged = [entry.weight * terms[entry.name] for entry, loss in losses if loss.judges]
-    return Losses(total, torch.stack(judged).sum(), terms, step.walk)

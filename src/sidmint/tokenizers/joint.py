@@ -73,22 +73,18 @@ class JointTokenizer(GradientTokenizer):
         joint, joint_steps = train(
             fit.network,
             lambda batch: self.objective(fit, batch),
-            fit.sampler(self._colliding(fit) if self._gathers else None),
+            fit.sampler(self._colliding(fit) if self._losses.gather else None),
             fit.validation,
             self.schedule(self.config.steps),
             fit.generator,
             f"tokenizers.{self.name}",
             "training",
             self.config.sizes,
-            not self.opposed,
+            not self._losses.oppose,
             after_step,
             fit.track,
         )
         return curve + joint, start_steps + joint_steps
-
-    @property
-    def _gathers(self) -> bool:
-        return any(loss.gathers for _, loss in self._losses)
 
     def _colliding(self, fit: Fit) -> Callable[[Tensor], Tensor]:
         """Numbers groups of items by their codes as the network gives them at that moment."""
