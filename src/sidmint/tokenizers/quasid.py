@@ -39,9 +39,10 @@ class Quasid(JointTokenizer):
             term("hamr", 10.0),
             term("info_nce", 0.02),
         )
-        """The paper's weights (.2 full, .1 partial, .1 contrastive) belong to some 100 times as
-        many steps; in 1,000 they left a collision rate of .017 on Beauty, these leave .004. The
-        price is reconstruction: relative error .45 with the former, .50 with weight 5."""
+        """Measured on Beauty, one seed, batch 1,024: the paper's weights (.2 full, .1 partial,
+        that is weight 1) left a collision rate of .017 at a relative error of .45 after 1,000
+        joint steps, weight 5 .004 at .50, this .003 at .54. On Toys, where a rate of .0028 is owed
+        to duplicates, only weight 10 reached the paper's entropy."""
 
     def make_quantizer(self) -> Quantizer:
         """Codebooks that learn by gradient; one straight-through step on their sum."""
