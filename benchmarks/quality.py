@@ -187,7 +187,6 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
         **asdict(run),
         "cpu_s": round(cpu_s, 1),
         "num_steps": log.num_steps,
-        "collapsed": list(log.collapsed),
         "metrics": {name: float(f"{value:.6g}") for name, value in sorted(metrics.items())},
     }
 

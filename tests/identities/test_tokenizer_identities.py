@@ -183,7 +183,7 @@ def test_beauty_rq_vae_reaches_its_entropy(beauty: Any) -> None:
     assert not log.collapsed
 
 
-@pytest.mark.parametrize(("level", "num_used"), [(0, 20), (1, 5), (2, 5)])
+@pytest.mark.parametrize(("level", "num_used"), [(0, 20), (1, 40), (2, 5)])
 def test_what_training_calls_collapsed_the_default_gate_refuses(level: int, num_used: int) -> None:
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 64, (5000, 3)).astype(np.int32)
@@ -191,10 +191,20 @@ def test_what_training_calls_collapsed_the_default_gate_refuses(level: int, num_
     log = describe_fit(codes, (64, 64, 64), [], 1)
     assert len(log.collapsed) == 1
     assert log.collapsed[0].startswith(f"level {level + 1} collapsed: {num_used} of 64 codes used")
-    shares = {f"perplexity_share_{at}": log.perplexities[at - 1] / 64 for at in range(1, 4)}
-    refused = [
-        rule.metric
+    shares = {
+        **{f"perplexity_share_{at}": log.perplexities[at - 1] / 64 for at in range(1, 4)},
+        **{f"dead_code_share_{at}": log.num_dead[at - 1] / 64 for at in range(1, 4)},
+    }
+    refused = {
+        rule.metric.rpartition("_")[2]
         for rule in rules_for(GateParams(), 3, None)
         if rule.metric in shares and rule.severity == "critical" and not rule.holds(shares)
-    ]
-    assert refused == [f"perplexity_share_{level + 1}"]
+    }
+    assert refused == {str(level + 1)}
+
+
+def test_an_uneven_deeper_level_has_not_collapsed() -> None:
+    codes = np.zeros((5000, 2), dtype=np.int32)
+    codes[:, 0] = np.arange(5000) % 64
+    codes[:64, 1] = np.arange(64)
+    assert describe_fit(codes, (64, 64), [], 1).collapsed == ()

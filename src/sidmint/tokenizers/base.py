@@ -21,11 +21,12 @@ from sidmint.registry import Registry
 from sidmint.settings import Settings, parse_settings
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
-FIRST_LEVEL_SHARE, LATER_LEVEL_SHARE = 0.4, 0.1
-"""A level whose perplexity is below this share of its codebook has collapsed; the default gate
-refuses the same (`perplexity_share_1`, `perplexity_share_level`). Sound tables of Beauty have .75
-to .9 at the first level and .36 at the last; codebooks that started on the latents of an
-untrained encoder had .11 at the first."""
+FIRST_PERPLEXITY_SHARE, DEAD_CODE_SHARE = 0.4, 0.2
+"""Of its codebook: a first level with a perplexity below, or any level with more codes that nobody
+uses, has collapsed. The default gate refuses the same (`perplexity_share_1`,
+`dead_code_share_level`). Sound tables of Beauty have .75 to .9 at the first level, codebooks that
+started on the latents of an untrained encoder had .11. A later level that uses its codes unevenly
+has not collapsed: where the levels before it tell most items apart, little is left to say."""
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
 
@@ -215,7 +216,8 @@ def describe_fit(
         perplexity, num_dead = code_usage(np.bincount(codes[:, level], minlength=size))
         perplexities.append(perplexity)
         dead.append(num_dead)
-        if perplexity < (LATER_LEVEL_SHARE if level else FIRST_LEVEL_SHARE) * size:
+        uneven = level == 0 and perplexity < FIRST_PERPLEXITY_SHARE * size
+        if uneven or num_dead > DEAD_CODE_SHARE * size:
             collapsed.append(
                 f"level {level + 1} collapsed: {size - num_dead} of {size} codes used, "
                 f"perplexity {perplexity:.1f}"
