@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,10 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-_PARTS = ("dvc.yaml", "params.yaml", "flows", "src/sidmint/stages", "data/champion.json")
+_PARTS = ("dvc.yaml", "params.yaml", "flows", "src/sidmint/stages")
+NO_CHAMPION: dict[str, Any] = {"version": None, "tokenizer": None, "metrics": {}}
+"""data/champion.json of a workspace that has published nothing. The repository's own may name
+what its demo published."""
 
 
 def make_workspace(root: Path) -> Path:
@@ -27,7 +31,9 @@ def make_workspace(root: Path) -> Path:
             shutil.copyfile(origin, target)
     for name in (".gitignore", ".dvcignore"):
         shutil.copyfile(REPOSITORY / name, root / name)
-    (root / "data" / "raw").mkdir()
+    (root / "data" / "raw").mkdir(parents=True)
+    champion = json.dumps(NO_CHAMPION, indent=2, sort_keys=True) + "\n"
+    (root / "data" / "champion.json").write_text(champion, encoding="utf-8")
     shutil.copyfile(REPOSITORY / "data/raw/.gitignore", root / "data/raw/.gitignore")
     shutil.copyfile(REPOSITORY / "src/sidmint/params.demo.yaml", root / "params.yaml")
     for command in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from sidmint.stages.segments import segments
 from sidmint.stages.train import check_settings, train
 from sidmint.tokenizers import TOKENIZERS
 from tokenizer_settings import SETTINGS
+from workspaces import NO_CHAMPION
 
 NUM_ITEMS = 400
 PARAMS = {
@@ -40,7 +42,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Artifac
     here = Artifacts(Layout(Path(tmp_path_factory.mktemp("catalogue"))))
     check_settings(params)
     here.layout.champion.parent.mkdir(parents=True, exist_ok=True)
-    here.layout.champion.write_text('{"metrics": {}, "tokenizer": null, "version": null}')
+    here.layout.champion.write_text(json.dumps(NO_CHAMPION), encoding="utf-8")
     ingest(params, here, check_catalogue)
     embed(params, here)
     pairs(params, here)

@@ -19,6 +19,7 @@ from sidmint.gate.verdict import RuleResult, Verdict, result_of
 from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.stages.gate import gate
+from workspaces import NO_CHAMPION
 
 HEALTHY: dict[str, dict[str, float]] = {
     "assign": {
@@ -32,7 +33,6 @@ HEALTHY: dict[str, dict[str, float]] = {
     "evaluate": {"retention_at_100": 0.8},
     "segments": {"cold_coverage": 1.0},
 }  # fmt: skip
-NO_CHAMPION: dict[str, Any] = {"version": None, "tokenizer": None, "metrics": {}}
 
 
 def by_definition(
