@@ -49,8 +49,8 @@ this project unless the name says otherwise. Rows with all settings, digests and
 - **Collision rate**: 1 - distinct codes / items. **N_eff**: exp(entropy) as a share of the items.
 - **Perplexity** of levels 1, 2, 3, of 256. **MSE** is relative: 1 is what the mean vector costs.
 - **Cosine** between vector and reconstruction. **CPU s** of the fit, while another run went on.
-- `+hamr` is the row above it with HaMR at the weight of `quasid`; it holds out 1 % of the items to
-  look at, where the others hold out 5 % to judge checkpoints by.
+- `X+hamr` is `X` with HaMR at the weight of `quasid` (`rq_opq+hamr` is `rq_opq_mlp` with it). Like
+  `quasid` it holds out 1 % of the items to look at; the others 5 %, to judge checkpoints by.
 - *Controls* are in italics. `category` gets its counter from resolution, after what is measured
   here: its collisions are the size of its categories.
 
