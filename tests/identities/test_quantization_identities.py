@@ -9,7 +9,7 @@ import torch
 import worlds
 from sidmint.losses import Commitment, Reconstruction, TokenizerStep
 from sidmint.quantization import kmeans as kmeans_module
-from sidmint.quantization.assignment import all_distances, nearest, pair_distances
+from sidmint.quantization.assignment import Assigner, all_distances, nearest, pair_distances
 from sidmint.quantization.estimators import straight_through
 from sidmint.quantization.kmeans import (
     TooFewPoints,
@@ -37,6 +37,23 @@ def test_equal_codewords_go_to_the_lowest_code() -> None:
     codewords = torch.cat([codeword + 5, codeword, codeword + 1, codeword, codeword])
     points = codeword + 0.1 * torch.randn(50, 384, generator=generator(1))
     assert nearest(points, codewords).tolist() == [1] * 50
+
+
+def test_a_collapsed_codebook_is_searched_by_its_distinct_codewords() -> None:
+    generator = torch.Generator().manual_seed(3)
+    distinct = torch.randn(5, 8, generator=generator)
+    copies = torch.randint(0, 5, (64,), generator=generator)
+    points = torch.randn(200, 8, generator=generator)
+    expected = (copies == nearest(points, distinct)[:, None]).int().argmax(dim=1)
+    assert torch.equal(nearest(points, distinct[copies]), expected)
+    assert len(Assigner(distinct[copies]).codewords_Kd) == len(copies.unique())
+    assert len(Assigner(torch.zeros(64, 8)).codewords_Kd) == 1
+
+
+def test_codewords_that_begin_alike_are_not_taken_for_equal() -> None:
+    codewords = torch.zeros(3, 16)
+    codewords[:, 15] = torch.tensor([0.0, 1.0, 2.0])
+    assert nearest(codewords, codewords).tolist() == [0, 1, 2]
 
 
 def test_ties_that_float32_products_cannot_see_are_settled_exactly() -> None:

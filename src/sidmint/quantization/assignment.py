@@ -56,6 +56,10 @@ class Assigner:
 
     def __init__(self, codewords_Kd: Tensor, product: Kind | None = None) -> None:
         self.codewords_Kd = codewords_Kd.detach()
+        # Equal codewords, as a collapsed level has them, would leave every comparison open.
+        self.code_of = first_of_equals(self.codewords_Kd)
+        if self.code_of is not None:
+            self.codewords_Kd = self.codewords_Kd[self.code_of]
         kind = product or fast_product(self.codewords_Kd)
         self.factor = 1.0
         self.minus_centre_d: Tensor | None = None
@@ -89,7 +93,7 @@ class Assigner:
             if codes_B is None:
                 codes_B = self._by_float32(points_Bd, moved_Bd)
             codes_N[start : start + block] = codes_B
-        return codes_N
+        return codes_N if self.code_of is None else self.code_of[codes_N]
 
     def _moved(self, rows_Bd: Tensor) -> Tensor:
         """Rows centred and scaled; as they are where nothing is gained by it."""
@@ -142,6 +146,24 @@ class Assigner:
         rows_R, rows_P = torch.unique(rows_P, return_inverse=True)
         codes_B[rows_R] = _settle(points_Bd[rows_R], self.codewords_Kd, rows_P, codes_P)
         return codes_B
+
+
+def first_of_equals(codewords_Kd: Tensor) -> Tensor | None:
+    """The lowest code of each distinct codeword, rising; None where all differ.
+
+    Equal rows have equal norms of their first values, to the last bit as `pair_distances` rounds:
+    where those norms all differ nothing else is looked at.
+    """
+    begin_K8 = codewords_Kd[:, :8]
+    norms_K = pair_distances(begin_K8, torch.zeros_like(begin_K8)).sort().values
+    if not (norms_K[1:] == norms_K[:-1]).any():
+        return None
+    distinct_Ud, which_K = torch.unique(codewords_Kd, dim=0, return_inverse=True)
+    if len(distinct_Ud) == len(codewords_Kd):
+        return None
+    codes_K = torch.arange(len(codewords_Kd), device=codewords_Kd.device)
+    firsts_U = codes_K.new_full((len(distinct_Ud),), len(codes_K))
+    return firsts_U.scatter_reduce_(0, which_K, codes_K, "amin").sort().values
 
 
 def pair_distances(left_Pd: Tensor, right_Pd: Tensor) -> Tensor:
