@@ -121,6 +121,8 @@ METRICS: dict[str, Metric] = {
     "branching_{level}": Metric("higher", "exp(H(code | prefix)): effective children a prefix"),
     "overlap_rate_{level}": Metric("lower", "expected codeword confusion at kappa = 1"),
     "effective_codebook_size_{level}": Metric("higher", "1 / overlap rate at kappa = 1"),
+    "changed_code_share_{level}": Metric("lower", "items whose code changes with noise, kappa = 1"),
+    "changed_prefix_share_{level}": Metric("lower", "items whose prefix does: any code down to it"),
     "reconstruction_mse": Metric("lower", "mean squared error a dimension, input space"),
     "relative_mse": Metric("lower", "squared error / variance, input space"),
     "reconstruction_cosine": Metric("higher", "mean cosine of input and reconstruction"),

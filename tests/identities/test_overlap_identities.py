@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sidmint.diagnostics import effective_codebook_size, latent_variance, overlap, overlap_rate
 from sidmint.errors import BadInput
@@ -81,9 +82,75 @@ def test_blocks_give_the_sum_over_all_pairs(monkeypatch):
     squared = ((codewords[:, None].astype(float) - codewords[None]) ** 2).sum(axis=2)
     wanted = [prior @ np.exp(-squared / (4 * sigma**2)) @ prior for sigma in (0.3, 1.0, 2.0)]
     for entries in (10**6, 67 * 10, 1):
-        monkeypatch.setattr(sys.modules[overlap.__module__], "_BLOCK_ENTRIES", entries)
+        monkeypatch.setattr("sidmint.diagnostics.kernels._BLOCK_ENTRIES", entries)
         got = [each.overlap_rate for each in overlap(codewords, prior, (0.3, 1.0, 2.0))]
         assert got == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 511, 512, 513, 1300])
+def test_the_rate_is_the_double_sum_for_any_size(size):
+    rng = np.random.default_rng(size)
+    codewords = rng.standard_normal((size, 3)).astype(np.float32)
+    prior = rng.dirichlet(np.full(size, 0.3))
+    squared = ((codewords[:, None].astype(float) - codewords[None]) ** 2).sum(axis=2)
+    sigmas = (0.03, 0.3, 1.0, 9.0)  # from kernels that all vanish to kernels that are all near 1
+    wanted = [prior @ np.exp(-squared / (4 * sigma**2)) @ prior for sigma in sigmas]
+    found = overlap(codewords, prior, sigmas)
+    assert [each.overlap_rate for each in found] == pytest.approx(wanted, rel=1e-12)
+    assert [each.distribution_penalty for each in found] == [pytest.approx(prior @ prior)] * 4
+
+
+def test_equal_distances_by_hand():
+    # K unit vectors at right angles, all equally used: 1/K + (1 - 1/K) exp(-2 / (4 sigma^2)).
+    size, sigmas = 600, (0.1, 0.25, 0.5, 1.0, 2.0)
+    found = overlap(np.eye(size, dtype=np.float32), np.full(size, 1 / size), sigmas)
+    wanted = [1 / size + (1 - 1 / size) * math.exp(-2 / (4 * sigma**2)) for sigma in sigmas]
+    assert [each.overlap_rate for each in found] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_the_rate_of_a_product_of_codebooks_is_the_product_of_their_rates():
+    rng = np.random.default_rng(4)
+    books = [rng.standard_normal((size, 2)).astype(np.float32) for size in (5, 6, 7)]
+    priors = [rng.dirichlet(np.ones(len(book))) for book in books]
+    grid = np.stack(np.meshgrid(*(range(len(book)) for book in books), indexing="ij"), axis=-1)
+    codes = grid.reshape(-1, 3)
+    joined = np.hstack([book[column] for book, column in zip(books, codes.T, strict=True)])
+    prior = np.prod([p[column] for p, column in zip(priors, codes.T, strict=True)], axis=0)
+    apart = [overlap_rate(book, p, 0.7) for book, p in zip(books, priors, strict=True)]
+    assert overlap_rate(joined, prior, 0.7) == pytest.approx(math.prod(apart), rel=1e-12)
+
+
+def test_names_of_codes_do_not_matter():
+    rng = np.random.default_rng(5)
+    codewords = rng.standard_normal((700, 4)).astype(np.float32)
+    prior, order = rng.dirichlet(np.ones(700)), rng.permutation(700)
+    renamed = overlap_rate(codewords[order], prior[order], NEAR)
+    assert renamed == pytest.approx(overlap_rate(codewords, prior, NEAR), rel=1e-12)
+
+
+def test_floor_and_geometry_add_up_to_the_rate():
+    rng = np.random.default_rng(6)
+    prior = rng.dirichlet(np.ones(40))
+    (each,) = overlap(rng.standard_normal((40, 3)).astype(np.float32), prior, [0.5])
+    assert each.distribution_penalty == pytest.approx(prior @ prior)
+    assert each.overlap_rate == each.distribution_penalty + each.geometry_penalty
+    assert each.geometry_penalty > 0
+    assert each.effective_codebook_size == 1 / each.overlap_rate
+
+
+def test_threads_change_no_bit():
+    rng = np.random.default_rng(7)
+    codewords = rng.standard_normal((1600, 3)).astype(np.float32)
+    prior = rng.dirichlet(np.ones(1600))
+    found = []
+    for num_threads in (1, 3):
+        with threadpool_limits(num_threads, "blas"):
+            found.append(overlap(codewords, prior, (0.1, 1.0)))
+            after = [
+                each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"
+            ]
+            assert set(after) == {num_threads}  # BLAS has its threads back
+    assert found[0] == found[1]
 
 
 def test_little_noise_leaves_the_floor_alone():
@@ -94,6 +161,13 @@ def test_little_noise_leaves_the_floor_alone():
 def test_latent_variance_is_the_mean_over_dimensions():
     latent = np.array([[0, 0], [2, 4]], dtype=np.float32)
     assert latent_variance(latent) == pytest.approx((1 + 4) / 2)
+
+
+def test_the_variance_of_a_large_latent_is_that_of_all_its_pieces(monkeypatch):
+    monkeypatch.setattr(sys.modules[latent_variance.__module__], "_VALUES_AT_ONCE", 21)
+    latent = np.random.default_rng(8).standard_normal((60, 3)).astype(np.float32) + 100
+    wanted = latent.astype(float).var(axis=0).mean()
+    assert latent_variance(latent) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,19 @@
 """Utilization, branching and collisions: small tables worked by hand, and identities."""
 
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from sidmint.diagnostics import branching, collisions, duplicate_floor, utilization
+from sidmint.diagnostics import (
+    branching,
+    bucket_sizes,
+    collisions,
+    count_codes,
+    duplicate_floor,
+    utilization,
+)
 from sidmint.diagnostics.prefixes import prefix_order
 from sidmint.errors import BadInput
 
@@ -105,9 +115,126 @@ def test_prefix_order_is_that_of_a_plain_sort_for_any_width():
             assert order.sizes(length).tolist() == counts.tolist()
 
 
-def test_an_empty_table_is_refused():
-    with pytest.raises(BadInput):
-        collisions(np.zeros((0, 3), dtype=np.int32))
+WIDE = [  # codebook sizes, and how many codes of each level the tables of the tests use
+    ((3,), 3),
+    ((2, 3, 2), 2),
+    ((65_536,) * 4, 65_536),  # 64 bits: one key
+    ((65_536,) * 6, 65_536),  # 96 bits: two groups of levels
+    ((2**32,) * 5, 2**32),  # 160 bits: five groups
+]
+
+
+def some_buckets(sizes, top, num_items=400, seed=8):
+    """Codes with prefixes of every length in common, in no order."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, np.minimum(sizes, top), (num_items, len(sizes)))
+    for level in range(1, len(sizes)):
+        copies = rng.integers(0, num_items, (2, num_items // 3))
+        codes[copies[0], :level] = codes[copies[1], :level]
+    codes[rng.integers(0, num_items, 100)] = codes[rng.integers(0, num_items, 100)]
+    codes[0] = np.array(sizes) - 1
+    return codes
+
+
+@pytest.mark.parametrize(("sizes", "top"), WIDE)
+@pytest.mark.parametrize("rows_at_once", [1, 7, 400, 2**17])
+def test_buckets_are_those_of_distinct_rows_for_any_width(monkeypatch, sizes, top, rows_at_once):
+    for name in ("packing", "buckets"):
+        monkeypatch.setattr(f"sidmint.diagnostics.{name}.ROWS_AT_ONCE", rows_at_once)
+    codes = some_buckets(sizes, top)
+    found = bucket_sizes(codes)
+    assert len(found) == len(sizes)
+    for length, buckets in enumerate(found, start=1):
+        _, counts = np.unique(codes[:, :length], axis=0, return_counts=True)
+        wanted = np.unique(counts, return_counts=True)
+        assert buckets.sizes.tolist() == wanted[0].tolist()
+        assert buckets.num_buckets.tolist() == wanted[1].tolist()
+        assert (buckets.num_items, buckets.num_distinct) == (len(codes), len(counts))
+        shares = counts / counts.sum()
+        assert buckets.entropy == pytest.approx(-(shares @ np.log(shares)))
+
+
+def test_a_bucket_larger_than_a_piece_is_one_bucket(monkeypatch):
+    monkeypatch.setattr("sidmint.diagnostics.buckets.ROWS_AT_ONCE", 10)
+    (buckets,) = bucket_sizes(np.repeat([4, 1, 9], (3, 95, 2))[:, None])
+    assert buckets.sizes.tolist() == [2, 3, 95]
+    assert buckets.num_buckets.tolist() == [1, 1, 1]
+
+
+def test_one_count_of_codes_gives_what_each_question_gives_alone():
+    codes, sizes = some_buckets((9, 8, 7), 7).astype(np.int32), (9, 8, 7)
+    counted = count_codes(codes, sizes)
+    assert counted.branching == branching(codes)
+    assert counted.collisions.collision_rate == collisions(codes).collision_rate
+    for level, used in enumerate(counted.usage):
+        assert used.counts.tolist() == utilization(codes[:, level], sizes[level]).counts.tolist()
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", "i4", "i8", "u8"])
+def test_any_type_of_integer_counts_the_same(kind):
+    codes = some_buckets((100, 90, 80), 100)
+    counted, wanted = count_codes(codes.astype(kind), (100, 90, 80)), count_codes(codes, (100,) * 3)
+    assert counted.branching == wanted.branching
+    assert counted.collisions.largest_bucket == wanted.collisions.largest_bucket
+    assert counted.usage[1].perplexity == pytest.approx(wanted.usage[1].perplexity)
+
+
+def test_codes_in_a_file_and_by_column_count_the_same(tmp_path, monkeypatch):
+    for name in ("packing", "buckets", "utilization"):
+        monkeypatch.setattr(sys.modules[f"sidmint.diagnostics.{name}"], "ROWS_AT_ONCE", 64)
+    codes = some_buckets((100, 90, 80), 100).astype(np.int16)
+    np.save(tmp_path / "codes.npy", codes)
+    in_file = np.load(tmp_path / "codes.npy", mmap_mode="r")
+    for same in (in_file, np.asfortranarray(codes), np.repeat(codes, 2, axis=0)[::2]):
+        counted = count_codes(same, (100, 90, 80))
+        assert counted.branching == branching(codes)
+        assert counted.usage[2].counts.tolist() == np.bincount(codes[:, 2], minlength=80).tolist()
+        assert prefix_order(same).rows.tolist() == prefix_order(codes).rows.tolist()
+    assert in_file.tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize(("num_levels", "bytes_a_row"), [(4, 8), (6, 16)])
+def test_counting_takes_eight_bytes_a_row_and_sixteen_where_a_key_is_too_short(
+    num_levels, bytes_a_row
+):
+    num_items = 1_200_000
+    rng = np.random.default_rng(9)
+    codes = rng.integers(0, 65_536, (num_items, num_levels), dtype=np.uint16)
+    codes[num_items // 2 :] = codes[: num_items // 2]
+    tracemalloc.start()
+    try:
+        counted = count_codes(codes, (65_536,) * num_levels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert counted.collisions.num_distinct == num_items // 2
+    assert peak < bytes_a_row * num_items + 9 * 2**20  # pieces, and the counts of codewords
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        np.zeros((0, 3), dtype=np.int32),
+        np.zeros((3, 0), dtype=np.int32),
+        np.zeros(3, dtype=np.int32),
+        np.zeros((3, 2)),
+        np.array([[0, -1]]),
+        np.array([[0, 2**32]]),
+    ],
+)
+def test_what_is_no_table_of_codes_is_refused(codes):
+    for question in (collisions, branching, prefix_order):
+        with pytest.raises(BadInput, match="codes want"):
+            question(codes)
+
+
+def test_sizes_of_other_levels_are_refused():
+    with pytest.raises(BadInput, match="one codebook size a level"):
+        count_codes(table((0, 1), (1, 0)), (2, 2, 2))
+    with pytest.raises(BadInput, match="level 2 run from 0 to 1, outside a codebook of 1 "):
+        count_codes(table((0, 1), (1, 0)), (2, 1))
+    with pytest.raises(BadInput, match="level 1 run from -1"):
+        utilization(np.array([0, -1]), 4)
 
 
 def test_duplicate_floor_counts_equal_vectors_only():

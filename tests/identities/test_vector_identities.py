@@ -1,5 +1,7 @@
 """Geometry, reconstruction and stability: clouds and tables whose figures are known."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,22 @@ def test_parts_measured_from_one_mean_add_up():
     whole = reconstruction(points, back)
     for figure in ("mse", "relative_mse", "cosine"):
         assert getattr(parts, figure) == pytest.approx(getattr(whole, figure))
+
+
+@pytest.mark.parametrize("values_at_once", [1, 8, 36, 10**6])
+def test_how_many_vectors_are_measured_at_once_does_not_matter(monkeypatch, values_at_once):
+    module = sys.modules[reconstruction.__module__]
+    monkeypatch.setattr(module, "_VALUES_AT_ONCE", values_at_once)
+    rng = np.random.default_rng(6)
+    points = rng.standard_normal((90, 4)).astype(np.float32) + 3
+    back = points + 0.5 * rng.standard_normal((90, 4)).astype(np.float32)
+    true, other = points.astype(float), back.astype(float)
+    found = reconstruction(points, back)
+    assert found.mse == pytest.approx(((true - other) ** 2).mean())
+    deviation = ((true - true.mean(axis=0)) ** 2).sum()
+    assert found.relative_mse == pytest.approx(((true - other) ** 2).sum() / deviation)
+    lengths = np.linalg.norm(true, axis=1) * np.linalg.norm(other, axis=1)
+    assert found.cosine == pytest.approx(((true * other).sum(axis=1) / lengths).mean())
 
 
 def test_vectors_that_do_not_vary_have_no_relative_error():

@@ -1,12 +1,22 @@
 """DRQ (arXiv 2606.01844): printed numbers that arithmetic alone can check."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from sidmint.diagnostics import Overlap, collisions, utilization
+from sidmint.diagnostics.packing import bits_of_levels
 
+TABLE_1 = {  # participation ratio, effective rank, largest eigenvalue share, mean absolute cosine
+    "Raw Input": (106.05, 131.17, 0.0307, 0.0795),
+    "RQ-VAE": (73.08, 116.77, 0.0456, 0.0865),
+    "RQP-VAE": (104.91, 137.77, 0.0313, 0.0720),
+    "RQ-KMeans": (105.92, 131.15, 0.0309, 0.0752),
+    "DRQ-VAE": (71.79, 103.01, 0.0400, 0.0894),
+    "DRQ-VAE+CL": (149.19, 189.54, 0.0159, 0.4622),
+}
 TABLE_2 = {  # overlap rate and effective codebook size, levels 0, 1, 2
     "RQ-VAE": [("0.002196", 455.46), ("0.000466", 2146.12), ("0.000427", 2344.55)],
     "RQP-VAE": [("0.000273", 3667.92), ("0.000314", 3180.69), ("0.000310", 3221.32)],
@@ -33,6 +43,31 @@ def test_both_collision_rates_are_of_500_000_items(printed, num_distinct):
     assert f"{rate:.6f}" == printed
 
 
+@pytest.mark.parametrize(
+    ("printed", "num_distinct"), [("0.074680", 462_660), ("0.228898", 385_551)]
+)
+def test_no_other_number_of_items_fits_a_printed_collision_rate(printed, num_distinct):
+    half = Fraction(1, 2_000_000)  # of the last printed digit
+    least = num_distinct / (1 - (Fraction(printed) - half))
+    most = num_distinct / (1 - (Fraction(printed) + half))
+    assert [n for n in range(499_000, 501_000) if least <= n <= most] == [500_000]
+
+
+def test_three_levels_of_4096_codes_have_36_bits():
+    corners = np.array([(0, 0, 0), (4095, 4095, 4095)], dtype=np.int32)
+    assert sum(bits_of_levels(corners)) == 36
+    assert 3 * math.log2(4096) == 36
+    assert 2**36 / 500_000 > 137_000  # codes an item: collisions are no lack of room
+
+
+@pytest.mark.parametrize("model", TABLE_1)
+def test_printed_spectra_keep_the_order_of_their_figures(model):
+    participation, effective_rank, top_share, cosine = TABLE_1[model]
+    # exp of the Renyi entropies of order 2 and 1, and of order infinity.
+    assert 1 / (top_share + 0.00005) <= participation <= effective_rank
+    assert 0 <= cosine <= 1
+
+
 def test_512_of_4096_codes_force_a_gini_of_seven_eighths():
     evenly = utilization(np.arange(512, dtype=np.int32), 4096)
     assert evenly.gini == pytest.approx(0.875)
@@ -54,6 +89,24 @@ def test_effective_codebook_size_is_the_inverse_overlap_rate(model):
         each = Overlap(distribution_penalty=1 / printed_size, geometry_penalty=0.0)
         assert f"{each.overlap_rate:.6f}" == printed_rate
         assert f"{each.effective_codebook_size:.2f}" == f"{printed_size:.2f}"
+
+
+@pytest.mark.parametrize("model", TABLE_2)
+def test_every_printed_rate_and_size_are_inverses_within_their_rounding(model):
+    for printed_rate, printed_size in TABLE_2[model]:
+        rate, size = Fraction(printed_rate), Fraction(str(printed_size))
+        most = 1 / (rate - Fraction(1, 2_000_000))
+        least = 1 / (rate + Fraction(1, 2_000_000))
+        assert least <= size + Fraction(1, 200)
+        assert size - Fraction(1, 200) <= most
+
+
+@pytest.mark.parametrize("model", TABLE_2)
+def test_printed_rates_leave_room_for_the_codes_in_use(model):
+    # 1 / sum p^2 is at least the size and at most the codes in use: OR >= 1 / active.
+    for (rate, size), (_, num_active, _) in zip(TABLE_2[model][::2], TABLE_3[model], strict=True):
+        assert float(rate) + 5e-7 >= 1 / num_active
+        assert size <= num_active
 
 
 @pytest.mark.parametrize("model", TABLE_2)

@@ -12,6 +12,7 @@ from sidmint.diagnostics import (
     geometry,
     overlap,
     qualified_collisions,
+    robustness,
     stability,
     utilization,
 )
@@ -83,6 +84,57 @@ def test_more_noise_never_leaves_more_codes(seed):
     rates = [each.overlap_rate for each in sweep]
     assert rates == sorted(rates)
     assert all(each.geometry_penalty >= 0 for each in sweep)
+
+
+@given(seeds, st.floats(0.05, 20))
+@settings(max_examples=30, deadline=None)
+def test_moving_any_codewords_apart_never_lowers_the_size(seed, sigma):
+    rng = np.random.default_rng(seed)
+    codewords = rng.standard_normal((15, 3)).astype(np.float32)
+    prior = rng.dirichlet(np.ones(15))
+    # A further coordinate moves every pair apart by as much as the two differ in it.
+    further = rng.standard_normal((15, 1)).astype(np.float32) * (rng.random((15, 1)) < 0.4)
+    apart = np.hstack((codewords, further.astype(np.float32)))
+    before = effective_codebook_size(codewords, prior, sigma)
+    assert effective_codebook_size(apart, prior, sigma) >= before * (1 - 1e-12)
+
+
+@given(seeds, st.integers(2, 5))
+@settings(max_examples=30, deadline=None)
+def test_splitting_codewords_into_coincident_ones_changes_nothing(seed, num_parts):
+    rng = np.random.default_rng(seed)
+    codewords = rng.standard_normal((9, 2)).astype(np.float32)
+    prior = rng.dirichlet(np.ones(9))
+    parts = np.repeat(prior / num_parts, num_parts)
+    whole = effective_codebook_size(codewords, prior, 0.5)
+    split = effective_codebook_size(np.repeat(codewords, num_parts, axis=0), parts, 0.5)
+    assert split == pytest.approx(whole, rel=1e-9)
+
+
+@given(seeds)
+@settings(max_examples=30, deadline=None)
+def test_the_first_codes_of_a_table_are_a_table_with_the_same_first_figures(seed):
+    rng = np.random.default_rng(seed)
+    codes = some_codes(rng)
+    length = int(rng.integers(1, codes.shape[1] + 1))
+    whole, first = branching(codes), branching(codes[:, :length])
+    assert first.num_prefixes == whole.num_prefixes[:length]
+    assert first.effective == pytest.approx(whole.effective[:length])
+    assert collisions(codes[:, :length]).collision_rate >= collisions(codes).collision_rate
+
+
+@given(seeds)
+@settings(max_examples=20, deadline=None)
+def test_shares_of_changed_prefixes_lie_between_those_of_codes(seed):
+    rng = np.random.default_rng(seed)
+    planes = rng.standard_normal((3, 4))
+    sigma = float(rng.uniform(0.01, 3))
+    latent = rng.standard_normal((200, 3)).astype(np.float32)
+    found = robustness(lambda z: (z @ planes > 0).astype(np.int32), latent, sigma, rng)
+    assert list(found.changed_prefixes) == sorted(found.changed_prefixes)
+    for length in range(1, 5):
+        codes = found.changed_codes[:length]
+        assert max(codes) <= found.changed_prefixes[length - 1] <= min(1, sum(codes)) + 1e-12
 
 
 @given(seeds)

@@ -4,6 +4,8 @@ Nothing here knows a path, a parameter file or a tokenizer. Levels are counted f
 arrays and from 1 in the names that stages give to metrics. Entropies are in nats.
 """
 
+from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
+from sidmint.diagnostics.code_counts import CodeCounts, count_codes
 from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
 from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
 from sidmint.diagnostics.geometry import Geometry, geometry
@@ -15,6 +17,7 @@ from sidmint.diagnostics.overlap import (
     overlap_rate,
 )
 from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction
+from sidmint.diagnostics.robustness import Robustness, robustness, robustness_sweep
 from sidmint.diagnostics.stability import Stability, stability
 from sidmint.diagnostics.utilization import Branching, Utilization, branching, utilization
 
@@ -23,8 +26,12 @@ __all__ = [
     "utilization",
     "Branching",
     "branching",
+    "BucketSizes",
+    "bucket_sizes",
     "Collisions",
     "collisions",
+    "CodeCounts",
+    "count_codes",
     "QualifiedCollisions",
     "qualified_collisions",
     "duplicate_floor",
@@ -33,6 +40,9 @@ __all__ = [
     "overlap_rate",
     "effective_codebook_size",
     "latent_variance",
+    "Robustness",
+    "robustness",
+    "robustness_sweep",
     "Geometry",
     "geometry",
     "Reconstruction",

@@ -5,29 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sidmint.diagnostics.prefixes import prefix_order
-from sidmint.diagnostics.utilization import entropy
+from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
+from sidmint.diagnostics.packing import CodeArray
 from sidmint.errors import BadInput
 from sidmint.types import Floats, Ints
 
 
 @dataclass(frozen=True)
 class Collisions:
-    """How whole codes are shared. `bucket_sizes` (B,) are items a distinct code."""
+    """How whole codes are shared: `buckets` are the items of each distinct code."""
 
-    bucket_sizes: npt.NDArray[np.int64]
+    buckets: BucketSizes
 
     @property
     def num_items(self) -> int:
         """N."""
-        return int(self.bucket_sizes.sum())
+        return self.buckets.num_items
 
     @property
     def num_distinct(self) -> int:
         """Distinct whole codes."""
-        return len(self.bucket_sizes)
+        return self.buckets.num_distinct
 
     @property
     def collision_rate(self) -> float:
@@ -37,22 +36,25 @@ class Collisions:
     @property
     def collided_item_rate(self) -> float:
         """Share of items that do not stand alone in their code."""
-        return float(self.bucket_sizes[self.bucket_sizes > 1].sum() / self.num_items)
+        shared = self.buckets.sizes > 1
+        num_collided = self.buckets.sizes[shared] @ self.buckets.num_buckets[shared]
+        return float(num_collided / self.num_items)
 
     @property
     def largest_bucket(self) -> int:
         """Items in the fullest code."""
-        return int(self.bucket_sizes.max())
+        return int(self.buckets.sizes[-1])
 
     @property
     def num_collided_pairs(self) -> int:
         """Unordered pairs of items with the same code."""
-        return int((self.bucket_sizes * (self.bucket_sizes - 1) // 2).sum())
+        sizes = self.buckets.sizes
+        return int((sizes * (sizes - 1) // 2) @ self.buckets.num_buckets)
 
     @property
     def composition_entropy(self) -> float:
         """H(S) of whole codes in nats (QuaSID 5.1.3); at most ln N, where all are distinct."""
-        return entropy(self.bucket_sizes)
+        return self.buckets.entropy
 
     @property
     def n_eff(self) -> float:
@@ -65,13 +67,13 @@ class Collisions:
         return self.n_eff / self.num_items
 
 
-def collisions(codes: Ints) -> Collisions:
+def collisions(codes: CodeArray) -> Collisions:
     """`Collisions` of `codes` (N, L), taken before any disambiguation.
 
     Two rates with similar names differ: with buckets of 3, 1, 1 items the collision rate is
     1 - 3/5 = 0.4 while 3/5 = 0.6 of the items are collided.
     """
-    return Collisions(prefix_order(codes).sizes(codes.shape[1]))
+    return Collisions(bucket_sizes(codes)[-1])
 
 
 def duplicate_floor(embeddings: Floats) -> float:

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
+from sidmint.diagnostics.code_counts import count_codes
+from sidmint.diagnostics.collisions import Collisions, duplicate_floor
 from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
 from sidmint.diagnostics.geometry import Geometry, geometry
 from sidmint.diagnostics.overlap import Overlap, latent_variance, overlap
 from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction, total
-from sidmint.diagnostics.utilization import Branching, Utilization, branching, utilization
+from sidmint.diagnostics.robustness import Encode, Robustness, robustness_sweep
+from sidmint.diagnostics.utilization import Branching, Utilization
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
 QUOTED_KAPPA = 1.0
-"""The noise that overlap metrics are quoted at; every sweep contains it."""
+"""The noise that overlap and robustness metrics are quoted at; every sweep contains it."""
 
 _ROWS = 65_536
 """Items reconstructed at once."""
@@ -30,6 +32,8 @@ class Subject:
     """What is diagnosed: N items as vectors (N, D), latent (N, d) and raw codes (N, L).
 
     `reconstruct(codes, num_levels)` gives (n, D) vectors back from the first levels of codes.
+    `encode(latent)` gives the codes of latent vectors; None where codes do not come from the
+    latent, or where robustness is not to be measured. Its noise is drawn from `noise_seed`.
     """
 
     vectors: Floats
@@ -37,14 +41,17 @@ class Subject:
     codes: Ints
     codebooks: Codebooks
     reconstruct: Callable[[Ints, int], Floats]
+    encode: Encode | None = None
+    noise_seed: int = 0
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """The results; sequences have one entry a level, `overlaps` one by (level from 1, kappa).
 
-    `spectra` lacks a space in which all vectors coincide (the quantized one of a collapsed
-    tokenizer): it has no spectrum, and `metrics` then leaves its figures out.
+    `robustness` has one entry by kappa, and none where noisy latents were not encoded. `spectra`
+    lacks a space in which all vectors coincide (the quantized one of a collapsed tokenizer): it
+    has no spectrum. `metrics` leaves the figures of both out.
     """
 
     usage: tuple[Utilization, ...]
@@ -53,6 +60,7 @@ class Diagnosis:
     qualified: QualifiedCollisions
     duplicate_floor: float
     overlaps: Mapping[tuple[int, float], Overlap]
+    robustness: Mapping[float, Robustness]
     input_errors: tuple[Reconstruction, ...]
     latent_errors: tuple[Reconstruction, ...]
     spectra: Mapping[str, Geometry]
@@ -82,6 +90,12 @@ class Diagnosis:
             found[f"branching_{level}"] = children
             found[f"overlap_rate_{level}"] = quoted.overlap_rate
             found[f"effective_codebook_size_{level}"] = quoted.effective_codebook_size
+        if QUOTED_KAPPA in self.robustness:
+            under_noise = self.robustness[QUOTED_KAPPA]
+            for level, share in enumerate(under_noise.changed_codes, start=1):
+                found[f"changed_code_share_{level}"] = share
+            for length, share in enumerate(under_noise.changed_prefixes, start=1):
+                found[f"changed_prefix_share_{length}"] = share
         for space, cloud in self.spectra.items():
             found[f"effective_rank_{space}"] = cloud.effective_rank
             found[f"participation_ratio_{space}"] = cloud.participation_ratio
@@ -104,15 +118,17 @@ def diagnose_subject(
     `near_duplicate_cosine` tell benign collisions from conflicts.
     """
     codes, codebooks = subject.codes, subject.codebooks
-    usage = tuple(utilization(codes[:, at], size) for at, size in enumerate(codebooks.sizes))
+    counts = count_codes(codes, codebooks.sizes)
+    noise = _noise(subject.latent, kappas)
     input_errors, latent_errors = _errors_by_level(subject, track)
     return Diagnosis(
-        usage=usage,
-        branching=branching(codes),
-        collisions=collisions(codes),
+        usage=counts.usage,
+        branching=counts.branching,
+        collisions=counts.collisions,
         qualified=qualified_collisions(codes, subject.vectors, pairs, near_duplicate_cosine, track),
         duplicate_floor=duplicate_floor(subject.vectors),
-        overlaps=_overlaps(codebooks, usage, latent_variance(subject.latent), kappas),
+        overlaps=_overlaps(codebooks, counts.usage, noise),
+        robustness=_robustness(subject, noise, track),
         input_errors=input_errors,
         latent_errors=latent_errors,
         spectra=_spectra(
@@ -123,21 +139,35 @@ def diagnose_subject(
     )
 
 
-def _overlaps(
-    codebooks: Codebooks,
-    usage: Sequence[Utilization],
-    variance: float,
-    kappas: Sequence[float],
-) -> dict[tuple[int, float], Overlap]:
+def _noise(latent: Floats, kappas: Sequence[float]) -> dict[float, float]:
+    """The standard deviation of the noise by kappa, rising; the quoted one is always there."""
     swept = sorted({*kappas, QUOTED_KAPPA})
     if swept[0] <= 0:
         raise BadInput(f"diagnose.noise wants numbers above 0, got {swept[0]}")
-    sigmas = [float(np.sqrt(kappa * variance)) for kappa in swept]
+    variance = latent_variance(latent)
+    return {kappa: float(np.sqrt(kappa * variance)) for kappa in swept}
+
+
+def _overlaps(
+    codebooks: Codebooks, usage: Sequence[Utilization], noise: Mapping[float, float]
+) -> dict[tuple[int, float], Overlap]:
+    sigmas = list(noise.values())
     return {
         (level, kappa): each
         for level, (table, used) in enumerate(zip(codebooks.levels, usage, strict=True), start=1)
-        for kappa, each in zip(swept, overlap(table, used.prior, sigmas), strict=True)
+        for kappa, each in zip(noise, overlap(table, used.prior, sigmas), strict=True)
     }
+
+
+def _robustness(
+    subject: Subject, noise: Mapping[float, float], track: Track
+) -> dict[float, Robustness]:
+    if subject.encode is None:
+        return {}
+    generator = np.random.default_rng(subject.noise_seed)
+    sigmas = list(noise.values())
+    found = robustness_sweep(subject.encode, subject.latent, sigmas, generator, track)
+    return dict(zip(noise, found, strict=True))
 
 
 def _errors_by_level(

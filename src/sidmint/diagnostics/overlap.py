@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sidmint.diagnostics.kernels import Doubles, kernel_sums
 from sidmint.errors import BadInput
 from sidmint.types import Floats
 
-_BLOCK_ENTRIES = 2**21
-"""Distances held at once, 16 MB of float64 whatever K is: small enough to stay in cache."""
+_VALUES_AT_ONCE = 1 << 16
+"""Of the latent, turned into float64: 512 KB, which stay in cache and bound the memory."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,17 @@ def overlap(
     OR = sum_ij p_i p_j exp(-||c_i - c_j||^2 / (4 sigma^2)) (DRQ eq. 1 and 10), with `codewords`
     (K, d), `prior` (K,) the share of items a code, and `sigmas` in the units of the codewords,
     a dimension. It is a proxy, not the probability that noise crosses a boundary between cells.
-    Distances are formed once for all sigmas, in blocks: exact for any K in bounded memory, in
-    time K^2. Dead codes have no weight and are left out.
+    Distances are formed once for all sigmas, in blocks and in float64: exact for any K to about
+    1e-12 of the rate, in bounded memory and in time K^2 d. Dead codes have no weight and are left
+    out.
     """
     shares = _checked_prior(codewords, prior)
-    if any(not (math.isfinite(sigma) and sigma > 0) for sigma in sigmas):
-        raise BadInput(f"noise wants to be a positive number, got {tuple(sigmas)}")
+    check_noise(sigmas)
     used = shares > 0
     shares = shares[used]
     points = codewords[used].astype(np.float64)
     points -= shares @ points  # distances do not change, and lose fewer digits to a far origin
-    cross = _weighted_kernels(points, shares, [-1 / (4 * sigma**2) for sigma in sigmas])
+    cross = kernel_sums(points, shares, [-1 / (4 * sigma**2) for sigma in sigmas])
     floor = float(shares @ shares)
     return tuple(Overlap(floor, float(each)) for each in cross)
 
@@ -75,7 +76,10 @@ def latent_variance(latent: Floats) -> float:
     The noise of a sweep is sigma^2 = kappa * latent_variance; DRQ 5.3 says only that noise is
     scaled by the empirical latent variance, so the factor kappa is our reading.
     """
-    variance = float(latent.var(axis=0, dtype=np.float64).mean())
+    mean = latent.mean(axis=0, dtype=np.float64)
+    height = max(1, _VALUES_AT_ONCE // latent.shape[1])
+    pieces = (latent[start : start + height] - mean for start in range(0, len(latent), height))
+    variance = float(sum(np.square(piece).sum() for piece in pieces) / latent.size)
     if not variance > 0:
         raise BadInput(
             "all latent vectors are the same, so noise has no scale; the encoder has collapsed: "
@@ -84,7 +88,13 @@ def latent_variance(latent: Floats) -> float:
     return variance
 
 
-def _checked_prior(codewords: Floats, prior: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def check_noise(sigmas: Sequence[float]) -> None:
+    """Raise `BadInput` unless every standard deviation is a positive number."""
+    if any(not (math.isfinite(sigma) and sigma > 0) for sigma in sigmas):
+        raise BadInput(f"noise wants to be a positive number, got {tuple(sigmas)}")
+
+
+def _checked_prior(codewords: Floats, prior: npt.ArrayLike) -> Doubles:
     shares = np.asarray(prior, dtype=np.float64)
     if codewords.ndim != 2 or shares.shape != (len(codewords),):
         raise BadInput(
@@ -96,32 +106,3 @@ def _checked_prior(codewords: Floats, prior: npt.ArrayLike) -> npt.NDArray[np.fl
             "divide the counts by the number of items"
         )
     return shares
-
-
-def _weighted_kernels(
-    points: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], scales: Sequence[float]
-) -> npt.NDArray[np.float64]:
-    """Sum over i != j of p_i p_j exp(scale * ||c_i - c_j||^2), for each scale."""
-    size = len(points)
-    squares = np.einsum("kd,kd->k", points, points)
-    sums = np.zeros(len(scales))
-    height = max(1, _BLOCK_ENTRIES // size)
-    for start in range(0, size, height):
-        rows = slice(start, min(start + height, size))
-        # Pairs to the right of the block are visited once and count twice.
-        weights = shares[start:].astype(np.float32)
-        weights[rows.stop - start :] *= 2
-        distances = points[rows] @ points[start:].T
-        distances *= -2
-        distances += squares[rows, None]
-        distances += squares[start:]
-        np.maximum(distances, 0, out=distances)
-        np.fill_diagonal(distances, np.inf)  # the diagonal is the distribution penalty
-        small = distances.astype(np.float32)
-        kernel = np.empty_like(small)
-        for place, scale in enumerate(scales):
-            with np.errstate(over="ignore"):  # far codewords under little noise: exp(-inf) = 0
-                np.multiply(small, np.float32(scale), out=kernel)
-            np.exp(kernel, out=kernel)
-            sums[place] += shares[rows] @ (kernel @ weights).astype(np.float64)
-    return sums

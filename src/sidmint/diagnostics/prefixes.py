@@ -1,4 +1,4 @@
-"""Items sorted by their codes: one sort answers every question about prefixes and buckets."""
+"""Items sorted by their codes, where it matters which items share a prefix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sidmint.errors import BadInput
+from sidmint.diagnostics.packing import (
+    CodeArray,
+    Keys,
+    append_levels,
+    bits_of_levels,
+    level_groups,
+    rank,
+)
 from sidmint.types import Ints
 
 
@@ -32,12 +39,11 @@ class PrefixOrder:
         return np.diff(self.starts(length), append=len(self.rows))
 
 
-def prefix_order(codes: Ints) -> PrefixOrder:
-    """`PrefixOrder` of `codes` (N, L), in O(N log N) time and about 24 bytes a row."""
-    if codes.ndim != 2 or codes.size == 0:
-        raise BadInput(
-            f"codes want at least one row and one level, got an array of shape {codes.shape}"
-        )
+def prefix_order(codes: CodeArray) -> PrefixOrder:
+    """`PrefixOrder` of `codes` (N, L), in O(N log N) time and about 24 bytes a row.
+
+    Where sizes alone are asked for, `bucket_sizes` gives them faster and in less memory.
+    """
     rows = np.argsort(_packed(codes), kind="stable")
     ordered = codes[rows]
     parts_at = np.full(len(codes), codes.shape[1] + 1, dtype=np.int32)
@@ -47,16 +53,12 @@ def prefix_order(codes: Ints) -> PrefixOrder:
     return PrefixOrder(rows, parts_at)
 
 
-def _packed(codes: Ints) -> npt.NDArray[np.int64]:
+def _packed(codes: CodeArray) -> Keys:
     """One integer a row that sorts as the row does."""
-    key = np.zeros(len(codes), dtype=np.int64)
-    span = 1
-    for level in range(codes.shape[1]):
-        size = int(codes[:, level].max()) + 1
-        if span * size > 2**62:
-            # Ranks keep the order and need at most N values: any number of levels fits.
-            key = np.unique(key, return_inverse=True)[1]
-            span = int(key.max()) + 1
-        key = key * size + codes[:, level]
-        span *= size
-    return key
+    bits = bits_of_levels(codes)
+    keys: Keys = np.zeros(len(codes), dtype=np.uint64)
+    for levels in level_groups(bits, len(codes)):
+        if levels.start:
+            rank(keys, np.sort(keys))
+        append_levels(keys, codes, levels, bits)
+    return keys

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from sidmint.errors import BadInput
 from sidmint.types import Floats
 
+_VALUES_AT_ONCE = 1 << 16
+"""Of each table, turned into float64: 512 KB, which stay in cache and bound the memory."""
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -52,20 +55,28 @@ def reconstruction(
     when `vectors` are a part of the catalogue: with the mean of the whole, parts can be added
     up by `total`, and cold items are compared on the scale of all items.
     """
-    if vectors.shape != reconstructed.shape or vectors.ndim != 2 or len(vectors) == 0:
+    if vectors.shape != reconstructed.shape or vectors.ndim != 2 or vectors.size == 0:
         raise BadInput(
             f"reconstruction wants two tables of one shape with at least one row, got "
             f"{vectors.shape} and {reconstructed.shape}"
         )
+    centre = np.asarray(vectors.mean(axis=0, dtype=np.float64) if mean is None else mean, float)
+    height = max(1, _VALUES_AT_ONCE // vectors.shape[1])
+    pieces = (slice(start, start + height) for start in range(0, len(vectors), height))
+    return total(_piece(vectors[rows], reconstructed[rows], centre) for rows in pieces)
+
+
+def _piece(
+    vectors: Floats, reconstructed: Floats, centre: npt.NDArray[np.float64]
+) -> Reconstruction:
     true, back = vectors.astype(np.float64), reconstructed.astype(np.float64)
-    centre = true.mean(axis=0) if mean is None else mean.astype(np.float64)
     lengths = np.linalg.norm(true, axis=1) * np.linalg.norm(back, axis=1)
     products = np.einsum("nd,nd->n", true, back)
     return Reconstruction(
         num_vectors=len(true),
         num_dimensions=true.shape[1],
-        squared_error=float(((true - back) ** 2).sum()),
-        squared_deviation=float(((true - centre) ** 2).sum()),
+        squared_error=float(np.square(true - back).sum()),
+        squared_deviation=float(np.square(true - centre).sum()),
         cosines=float((products[lengths > 0] / lengths[lengths > 0]).sum()),
     )
 

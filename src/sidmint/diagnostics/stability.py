@@ -30,7 +30,8 @@ def stability(before: Ints, after: Ints) -> Stability:
     Rows are the items that both versions have; count items added and removed beside it. The
     matching of a level keeps as many items as one can (Hungarian method on the table of code
     pairs), each level by itself, as residual levels share one codebook over all prefixes: at the
-    first level `matched` is never below `raw`.
+    first level `matched` is never below `raw`. It takes 13 bytes for each pair of an old and a new
+    code in use: 0.2 GB at 4,096 codes, 56 GB at 65,536.
     """
     if before.shape != after.shape or before.ndim != 2 or before.size == 0:
         raise BadInput(

@@ -40,6 +40,27 @@ def overlap_table(diagnosis: Diagnosis) -> pl.DataFrame:
     )
 
 
+def robustness_table(diagnosis: Diagnosis) -> pl.DataFrame:
+    """One row a level and kappa: items whose code there, or prefix down to there, noise changes.
+
+    Without rows where noisy latents were not encoded.
+    """
+    rows = [
+        (level, kappa, code, prefix)
+        for kappa, each in diagnosis.robustness.items()
+        for level, (code, prefix) in enumerate(
+            zip(each.changed_codes, each.changed_prefixes, strict=True), start=1
+        )
+    ]
+    schema = {
+        "level": pl.Int32,
+        "kappa": pl.Float64,
+        "changed_code_share": pl.Float64,
+        "changed_prefix_share": pl.Float64,
+    }
+    return pl.DataFrame(sorted(rows), schema=schema, orient="row")
+
+
 def levels_table(diagnosis: Diagnosis) -> pl.DataFrame:
     """One row a level: usage of its codebook, branching, and the errors left after it."""
     usage, branches = diagnosis.usage, diagnosis.branching

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sidmint.diagnostics.prefixes import prefix_order
+from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
+from sidmint.diagnostics.entropy import entropy
+from sidmint.diagnostics.packing import ROWS_AT_ONCE, CodeArray
 from sidmint.errors import BadInput
-from sidmint.types import Ints
 
 
 @dataclass(frozen=True)
@@ -76,33 +78,44 @@ class Branching:
         return tuple(own / parent for own, parent in zip(self.num_prefixes, parents, strict=True))
 
 
-def entropy(counts: npt.ArrayLike) -> float:
-    """Shannon entropy in nats of the distribution proportional to `counts` (zeros add nothing)."""
-    used = np.asarray(counts, dtype=np.float64)
-    used = used[used > 0]
-    total = used.sum()
-    if total == 0:
-        raise BadInput("the entropy of no items is not defined; the catalogue is empty")
-    # max: for one used code the difference is 0 up to rounding, and may come out below it.
-    return float(max(np.log(total) - (used @ np.log(used)) / total, 0.0))
-
-
-def utilization(codes: Ints, size: int) -> Utilization:
+def utilization(codes: CodeArray, size: int) -> Utilization:
     """Usage of a codebook of `size` rows by `codes` (N,), the codes of one level.
 
     Source: DRQ 5.4. Give the whole catalogue: usage over a batch or a sample makes live codes
     look dead.
     """
-    if codes.ndim != 1 or len(codes) == 0:
+    if codes.ndim != 1:
         raise BadInput(f"utilization wants the codes of one level, got shape {codes.shape}")
-    if codes.min() < 0 or codes.max() >= size:
+    return utilization_by_level(codes[:, None], (size,))[0]
+
+
+def utilization_by_level(codes: CodeArray, sizes: Sequence[int]) -> tuple[Utilization, ...]:
+    """`utilization` of every level of `codes` (N, L), in one pass over its rows.
+
+    `sizes` are the rows of each codebook. Codes may be of any integer type and lie in a file;
+    memory beyond them does not grow with N.
+    """
+    if codes.ndim != 2 or codes.shape[1] != len(sizes) or len(codes) == 0:
         raise BadInput(
-            f"codes run from {codes.min()} to {codes.max()}, outside a codebook of {size} rows"
+            f"utilization wants at least one row and one codebook size a level, got codes of "
+            f"shape {codes.shape} and sizes {tuple(sizes)}"
         )
-    return Utilization(np.bincount(codes, minlength=size).astype(np.int64))
+    counts = [np.zeros(size, dtype=np.int64) for size in sizes]
+    for start in range(0, len(codes), ROWS_AT_ONCE):
+        piece = codes[start : start + ROWS_AT_ONCE]
+        for level, count in enumerate(counts):
+            column = piece[:, level].astype(np.int64)
+            if column.min() < 0 or column.max() >= len(count):
+                raise BadInput(
+                    f"codes of level {level + 1} run from {column.min()} to {column.max()}, "
+                    f"outside a codebook of {len(count)} rows; give the sizes that they were "
+                    "made with"
+                )
+            count += np.bincount(column, minlength=len(count))
+    return tuple(Utilization(count) for count in counts)
 
 
-def branching(codes: Ints) -> Branching:
+def branching(codes: CodeArray) -> Branching:
     """Conditional branching of `codes` (N, L), from the first level down.
 
     B_l = exp(H(S_1..S_l) - H(S_1..S_l-1)); the product over levels is exp(H(S)). This is the
@@ -110,10 +123,13 @@ def branching(codes: Ints) -> Branching:
     few whole codes are distinct. For tokenizers without a hierarchy the numbers are those of
     reading the levels in their stored order.
     """
-    order = prefix_order(codes)
-    sizes = [order.sizes(length) for length in range(1, codes.shape[1] + 1)]
-    entropies = np.array([0.0, *(entropy(each) for each in sizes)])
+    return branching_of(bucket_sizes(codes))
+
+
+def branching_of(buckets: Sequence[BucketSizes]) -> Branching:
+    """`branching` from the buckets of the prefixes of length 1, 2, ... L."""
+    entropies = np.array([0.0, *(each.entropy for each in buckets)])
     return Branching(
         effective=tuple(np.exp(np.diff(entropies)).tolist()),
-        num_prefixes=tuple(len(each) for each in sizes),
+        num_prefixes=tuple(each.num_distinct for each in buckets),
     )
