@@ -25,6 +25,8 @@ from sidmint.publishing.store import VersionStore
 
 ITEMS = ("a", "b", "c", "d")
 CODES = {"a": (0, 1), "b": (0, 1), "c": (0, 2), "d": (3, 3)}
+SPACES = ("original", "reconstructed", "prefix")
+SIDES = ("better", "tied")
 FACTS = {"action": "publish", "tokenizer": "t", "by": "test", "reason": None}
 """What a log entry says when the store is used by itself."""
 
@@ -76,6 +78,7 @@ class Built:
         with self.artifacts.writing("diagnose", tokenizer) as out:
             out.metrics({"n_eff": 2.5, "num_items": len(codes)})
         with self.artifacts.writing("evaluate", tokenizer) as out:
+            out.table("cases", case_table(len(codes)))
             out.metrics({"retention_at_100": retention})
         with self.artifacts.writing("segments", tokenizer) as out:
             out.metrics({"cold_coverage": 1.0})
@@ -143,6 +146,14 @@ def build_workspace(root: Path) -> Built:
     built.build("one", retention=0.8)
     built.build("two", codes=CODES | {"d": (2, 2)}, retention=0.7)
     return built
+
+
+def case_table(num_items: int) -> pl.DataFrame:
+    """cases.parquet of evaluate: each user comes from one item to the next, found at once."""
+    places = range(num_items - 1)
+    table = pl.DataFrame({"user_id": [f"u{n}" for n in places], "query_row": places})
+    found = [pl.lit(0, pl.Int32).alias(f"{space}_{side}") for space in SPACES for side in SIDES]
+    return table.with_columns(target_row=pl.col("query_row") + 1).with_columns(found)
 
 
 def sid_table(codes: Mapping[str, tuple[int, ...]], suffixed: bool = True) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
+from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import RuleResult, Verdict
 from sidmint.layout import Layout
 from sidmint.params import Params, parse_params
+from sidmint.publishing.snapshot import cases_by_id
+from sidmint.reporting.intervals import Answers
+from sidmint.reporting.run import PastVersion, Run
 
 SIZES = (16, 16, 16)
 CUTOFFS = (20, 50, 100, 200)
@@ -34,7 +39,10 @@ def make_run(
     num_items: int = 400,
     champion: dict[str, Any] | None = None,
 ) -> tuple[Params, Artifacts]:
-    """Parameters and artefacts of a run in which the tokenizers of `refused` were refused."""
+    """Parameters and artefacts of a run in which the tokenizers of `refused` were refused.
+
+    `champion` is the contents of champion.json; `add_champion` gives one its cases and history.
+    """
     layout = Layout(root)
     layout.build.mkdir(parents=True, exist_ok=True)
     layout.champion.write_text(
@@ -50,6 +58,66 @@ def make_run(
         "report": {"title": "A world for the report"},
     }
     return parse_params(params, "test"), artifacts
+
+
+def add_champion(artifacts: Artifacts, level: float = 0.19, num_versions: int = 1) -> None:
+    """Files of a registry in which the newest of `num_versions` is champion.
+
+    It hits with chance `level` at 200. Of five versions the second was published by override,
+    and the third rolled back from; the first lacks conflict_rate.
+    """
+    history = _versions(num_versions, level)
+    folder = artifacts.layout.champion_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    snapshot = {key: history[-1][key] for key in ("version", "tokenizer", "metrics")}
+    artifacts.layout.champion.write_text(json.dumps(snapshot), encoding="utf-8")
+    items = artifacts.items()
+    facts = {"version": snapshot["version"], "num_items": str(len(items))}
+    _cases(level, items).write_parquet(folder / "cases.parquet", metadata=facts)
+
+
+def beside_champion(run: Run, level: float = 0.19, num_versions: int = 1) -> Run:
+    """`run` as it is read after `add_champion`."""
+    history = tuple(PastVersion(**version) for version in _versions(num_versions, level))
+    return replace(
+        run,
+        champion=Champion(history[-1].version, history[-1].metrics),
+        champion_answers=Answers(_cases(level, run.items), len(run.items)),
+        history=history,
+    )
+
+
+def _cases(level: float, items: pl.DataFrame) -> pl.DataFrame:
+    return cases_by_id(case_table(level, len(items)), items["item_id"])
+
+
+def _versions(number: int, level: float) -> list[dict[str, Any]]:
+    return [_version(each, number, level) for each in range(1, number + 1)]
+
+
+def _version(number: int, num_versions: int, level: float) -> dict[str, Any]:
+    metrics = {
+        "collision_rate": 0.2 - 0.1 * number / num_versions,
+        "conflict_rate": 0.05,
+        "n_eff_share": 0.85 + 0.1 * number / num_versions,
+        "perplexity_share_1": 0.6,
+        "perplexity_share_2": 0.8,
+        "cold_coverage": 0.75,
+        "hr_at_100": level * 0.5**0.5,
+        "retention_at_100": level / 0.3,
+    }
+    if number == 1:
+        del metrics["conflict_rate"]
+    return {
+        "version": f"v{number:04d}",
+        "tokenizer": "rq_kmeans",
+        "created_at": f"2026-01-{1 + number % 28:02d}T10:00:00+00:00",
+        "champion": number == num_versions,
+        "override": number % 5 == 2,
+        "rolled_back": number % 5 == 3 and number != num_versions,
+        "metrics": metrics,
+    }
 
 
 def forget(artifacts: Artifacts, stage: str, filename: str, tokenizer: str | None = None) -> None:
@@ -136,7 +204,7 @@ def verdict(name: str, passes: bool, rate: float) -> Verdict:
 
 
 def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) -> None:
-    usage, levels, overlap, metrics = [], [], [], {}
+    usage, levels, overlap, robustness, metrics = [], [], [], [], {}
     for level, size in enumerate(SIZES, start=1):
         counts = np.bincount(codes[:, level - 1], minlength=size)
         share = counts / counts.sum()
@@ -144,22 +212,17 @@ def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) 
         perplexity = float(np.exp(-(used * np.log(used)).sum()))
         usage += [(level, code, int(count)) for code, count in enumerate(counts)]
         dead = int((counts == 0).sum())
+        num_prefixes = len(np.unique(codes[:, :level], axis=0))
+        errors = (1 / (1 + level), 0.5 + level / 10, 0.8 / (1 + level), 0.6 + level / 10)
         levels.append(
-            (
-                level,
-                size,
-                perplexity,
-                dead,
-                0.4,
-                perplexity / level,
-                1 / (1 + level),
-                0.5 + level / 10,
-            )
+            (level, size, perplexity, dead, 0.4, perplexity / level, num_prefixes, *errors)
         )
         floor = float((share**2).sum())
         for kappa in (0.1, 0.25, 0.5, 1.0, 2.0):
             rate = floor + 0.1 * kappa
             overlap.append((level, kappa, rate, floor, rate - floor, 1 / rate))
+            changed = 1 - np.exp(-kappa * level / 4)
+            robustness.append((level, kappa, changed, 1 - (1 - changed) ** level))
         metrics |= {
             f"perplexity_share_{level}": perplexity / size,
             f"dead_code_share_{level}": dead / size,
@@ -178,8 +241,11 @@ def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) 
             "dead_codes",
             "gini",
             "branching",
+            "num_prefixes",
             "relative_mse",
             "cosine",
+            "latent_relative_mse",
+            "latent_cosine",
         ]
         out.table("levels", pl.DataFrame(levels, columns, orient="row"))
         columns = [
@@ -191,6 +257,8 @@ def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) 
             "effective_codebook_size",
         ]
         out.table("overlap", pl.DataFrame(overlap, columns, orient="row"))
+        columns = ["level", "kappa", "changed_code_share", "changed_prefix_share"]
+        out.table("robustness", pl.DataFrame(robustness, columns, orient="row"))
         out.table(
             "spectrum", pl.DataFrame(spectrum, ["space", "rank", "eigenvalue_share"], orient="row")
         )
@@ -209,12 +277,33 @@ def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) 
         )
 
 
+def case_table(level: float, num_items: int, num_cases: int = 1000) -> pl.DataFrame:
+    """cases.parquet of evaluate: by chance `level` the target is among the first 200.
+
+    Ranks g = 200 (u / level)^2 for u evenly spread over (0, 1): a share level * sqrt(K / 200) of
+    them is below K. Three cases in four are of a user with one case, the others of one with two.
+    """
+    spread = (np.arange(num_cases) * 7919 % num_cases + 0.5) / num_cases
+    table = {
+        "user_id": [f"u{n if n % 4 else n + 1:05d}" for n in range(num_cases)],
+        "query_row": np.arange(num_cases, dtype=np.int32) % num_items,
+        "target_row": (np.arange(num_cases, dtype=np.int32) * 7 + 1) % num_items,
+    }
+    for space, height in (("original", 0.3), ("reconstructed", level), ("prefix", 0.12)):
+        table[f"{space}_better"] = (200 * (spread / height) ** 2).astype(np.int32)
+        table[f"{space}_tied"] = np.zeros(num_cases, dtype=np.int32)
+    return pl.DataFrame(table)
+
+
 def _evaluate(artifacts: Artifacts, name: str, level: float) -> None:
     heights = {"original": 0.3, "reconstructed": level, "prefix": 0.12, "random": 0.01}
     rates = [(s, k, h * (k / 200) ** 0.5) for s, h in heights.items() for k in CUTOFFS]
+    num_items = len(artifacts.items())
     with artifacts.writing("evaluate", name) as out:
         out.table("hit_rates", pl.DataFrame(rates, ["space", "k", "hit_rate"], orient="row"))
+        out.table("cases", case_table(level, num_items))
         metrics = {f"retention_at_{k}": level / 0.3 for k in CUTOFFS}
+        metrics |= {f"prefix_hr_at_{k}": 0.12 * (k / 200) ** 0.5 for k in CUTOFFS}
         out.metrics(metrics | {f"hr_at_{k}": level * (k / 200) ** 0.5 for k in CUTOFFS})
     rows = [
         (segment, 100, cases, *(None if cases == 0 else v for v in (0.3, level, level / 0.3)))

@@ -35,6 +35,8 @@ def make_workspace(root: Path) -> Path:
     champion = json.dumps(NO_CHAMPION, indent=2, sort_keys=True) + "\n"
     (root / "data" / "champion.json").write_text(champion, encoding="utf-8")
     shutil.copyfile(REPOSITORY / "data/raw/.gitignore", root / "data/raw/.gitignore")
+    (root / "data" / "champion").mkdir()
+    shutil.copyfile(REPOSITORY / "data/champion/.gitignore", root / "data/champion/.gitignore")
     shutil.copyfile(REPOSITORY / "src/sidmint/params.demo.yaml", root / "params.yaml")
     for command in (
         ["git", "init", "-q", "."],

@@ -47,6 +47,11 @@ class Layout:
         return self.root / "data" / "champion.json"
 
     @property
+    def champion_folder(self) -> Path:
+        """The champion's test cases and the history of versions, for the report; not in git."""
+        return self.root / "data" / "champion"
+
+    @property
     def build(self) -> Path:
         """What the stages make; every folder in it is one DVC output."""
         return self.root / "data" / "build"

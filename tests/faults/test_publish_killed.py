@@ -11,7 +11,7 @@ import pytest
 
 from releases import FACTS, Built, build_workspace, publish_bare
 from sidmint.publishing.files import digest
-from sidmint.publishing.release import sync_champion
+from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify
 

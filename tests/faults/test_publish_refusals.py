@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from releases import CODES, Built, build_workspace
+from releases import CODES, Built, build_workspace, case_table
 from sidmint.errors import BadInput, Refused
 from sidmint.gate.verdict import RuleResult
 from sidmint.publishing.release import Override, rollback
@@ -38,10 +38,10 @@ def test_the_leader_on_select_by_is_published(built: Built) -> None:
 
 
 def test_where_lower_is_better_the_lowest_leads(built: Built) -> None:
-    with built.artifacts.writing("evaluate", "two") as out:
-        out.metrics({"retention_at_100": 0.7, "conflict_rate": 0.1})
-    with built.artifacts.writing("evaluate", "one") as out:
-        out.metrics({"retention_at_100": 0.8, "conflict_rate": 0.2})
+    for name, retention, conflicts in (("two", 0.7, 0.1), ("one", 0.8, 0.2)):
+        with built.artifacts.writing("evaluate", name) as out:
+            out.table("cases", case_table(len(CODES)))
+            out.metrics({"retention_at_100": retention, "conflict_rate": conflicts})
     gate = {"select_by": "conflict_rate", "rules": {"conflict_rate": {"max": 1}}, "champion": {}}
     built.set_params(gate=gate)
     built.judge("one")
@@ -150,7 +150,14 @@ def test_a_parameter_changed_after_the_run_refuses(built: Built) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["gate/one", "assign/one", "train/one/tokenizer.safetensors", "evaluate/one"]
+    "missing",
+    [
+        "gate/one",
+        "assign/one",
+        "train/one/tokenizer.safetensors",
+        "evaluate/one",
+        "evaluate/one/cases.parquet",
+    ],
 )
 def test_a_stage_that_has_not_run_is_named(built: Built, missing: str) -> None:
     path = built.layout.build / missing

@@ -16,6 +16,7 @@ from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify
 
 FILES = (
+    "cases.parquet",
     "manifest.json",
     "metrics.json",
     "params.yaml",

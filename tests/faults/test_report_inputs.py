@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from report_world import forget, make_run
+from report_world import add_champion, forget, make_run
 from sidmint.errors import BadInput
 from sidmint.reporting.tree import browser_data
 from sidmint.stages.report import report
@@ -18,6 +18,7 @@ from sidmint.stages.report import report
     [
         ("diagnose", "usage.parquet"),
         ("evaluate", "hit_rates.parquet"),
+        ("evaluate", "cases.parquet"),
         ("segments", "segments.parquet"),
         ("gate", "verdict.json"),
         ("assign", "sids.parquet"),
@@ -63,6 +64,31 @@ def test_a_broken_champion_snapshot_is_named(tmp_path: Path, text: str) -> None:
     params, artifacts = make_run(tmp_path, tokenizers=("rq_kmeans",))
     artifacts.layout.champion.write_text(text)
     with pytest.raises(BadInput, match=r"champion\.json is"):
+        report(params, artifacts)
+
+
+def test_cases_of_an_evaluation_that_did_not_write_users_are_refused(tmp_path: Path) -> None:
+    params, artifacts = make_run(tmp_path, tokenizers=("rq_kmeans",))
+    path = artifacts.layout.stage("evaluate", "rq_kmeans") / "cases.parquet"
+    pl.read_parquet(path).drop("user_id").write_parquet(path)
+    with pytest.raises(BadInput, match=r"wants a column user_id .* `sidmint run` evaluates again"):
+        report(params, artifacts)
+
+
+def test_a_history_of_another_form_is_named(tmp_path: Path) -> None:
+    params, artifacts = make_run(tmp_path, tokenizers=("rq_kmeans",))
+    add_champion(artifacts)
+    path = artifacts.layout.champion_folder / "history.json"
+    path.write_text('[{"version": "v0001"}]')
+    with pytest.raises(BadInput, match="history of another form"):
+        report(params, artifacts)
+
+
+def test_a_run_without_a_cutoff_cannot_be_reported(tmp_path: Path) -> None:
+    params, artifacts = make_run(tmp_path, tokenizers=("rq_kmeans",))
+    path = artifacts.layout.stage("evaluate", "rq_kmeans") / "hit_rates.parquet"
+    pl.read_parquet(path).head(0).write_parquet(path)
+    with pytest.raises(BadInput, match=r"evaluate\.cutoffs"):
         report(params, artifacts)
 
 

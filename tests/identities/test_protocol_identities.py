@@ -30,6 +30,14 @@ def test_the_event_before_a_held_out_one_asks_for_it():
     assert asked(*events) == [(5, 9)]
 
 
+def test_a_case_names_its_user():
+    events = [(4, 0, 7, TRAIN), (4, 1, 5, HELD), (2, 0, 3, TRAIN), (2, 1, 8, HELD)]
+    columns = [np.array(column) for column in zip(*events, strict=True)]
+    found = held_out_cases(*columns[:3], columns[3].astype(bool))
+    assert found.users.tolist() == [2, 4]
+    assert found.targets.tolist() == [8, 5]
+
+
 def test_no_case_joins_two_users():
     assert asked((0, 0, 1, TRAIN), (1, 1, 2, HELD)) == []
 

@@ -193,6 +193,19 @@ def test_tables_carry_what_the_metrics_say(workspace):
     assert shares["eigenvalue_share"].to_list() == pytest.approx([1, 1, 1])
 
 
+def test_noise_is_swept_over_every_kappa_and_quoted_at_one(workspace):
+    metrics = diagnose(PARAMS, workspace, NAME).metrics
+    robustness = workspace.table("diagnose", "robustness", NAME)
+    overlap = workspace.table("diagnose", "overlap", NAME)
+    assert robustness.select("level", "kappa").equals(overlap.select("level", "kappa"))
+    quoted = robustness.filter(kappa=1.0)
+    for share in ("changed_code_share", "changed_prefix_share"):
+        assert quoted[share].to_list() == [metrics[f"{share}_{level}"] for level in (1, 2, 3)]
+    assert quoted["changed_prefix_share"][0] == quoted["changed_code_share"][0] > 0
+    # Topics lie apart and residuals do not: deeper codes are the first to go.
+    assert metrics["changed_code_share_1"] < metrics["changed_code_share_3"]
+
+
 def test_errors_fall_level_by_level_and_the_latent_of_k_means_is_its_input(workspace):
     diagnose(PARAMS, workspace, NAME)
     levels = workspace.table("diagnose", "levels", NAME)
@@ -246,12 +259,12 @@ def test_cases_are_held_out_neighbours_in_a_users_sequence(workspace):
     assert metrics["num_cases"] == len(cases)
     rows = {item: row for row, item in enumerate(workspace.items()["item_id"].to_list())}
     wanted = []
-    for _, user in workspace.interactions().group_by("user_id", maintain_order=True):
+    for (user_id,), user in workspace.interactions().group_by("user_id", maintain_order=True):
         events = user.select("item_id", "split").rows()
         for (earlier, _), (later, split) in itertools.pairwise(events):
             if split in ("test", "cold"):
-                wanted.append((rows[earlier], rows[later]))
-    assert cases.select("query_row", "target_row").rows() == wanted
+                wanted.append((user_id, rows[earlier], rows[later]))
+    assert cases.select("user_id", "query_row", "target_row").rows() == wanted
 
 
 def test_users_who_stay_in_a_topic_are_served_by_ids_of_topics(workspace):

@@ -97,7 +97,7 @@ def show_places(here: Workspace) -> None:
 
 def _check_everything(here: Workspace) -> None:
     """Find a wrong setting before the first stage runs, not after the third."""
-    from sidmint.publishing.release import sync_champion
+    from sidmint.publishing.snapshot import sync_champion
     from sidmint.publishing.store import VersionStore
     from sidmint.stages.train import check_settings
 

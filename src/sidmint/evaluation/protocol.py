@@ -16,10 +16,14 @@ from sidmint.types import Ints
 
 @dataclass(frozen=True)
 class Cases:
-    """Test cases as row numbers into the catalogue: from `queries` (T,), find `targets` (T,)."""
+    """Test cases as row numbers into the catalogue: from `queries` (T,), find `targets` (T,).
+
+    `users` (T,) are numbers of the users who asked, None where nobody did.
+    """
 
     queries: Ints
     targets: Ints
+    users: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -48,7 +52,8 @@ def held_out_cases(
     neighbours = (users[1:] == users[:-1]) & (positions[1:] == positions[:-1] + 1)
     in_pool = (items[1:] >= 0) & (items[:-1] >= 0) & (items[1:] != items[:-1])
     chosen = np.flatnonzero(neighbours & in_pool & held_out[order][1:])
-    return Cases(items[chosen].astype(np.int32), items[chosen + 1].astype(np.int32))
+    queries, targets = (items[at].astype(np.int32) for at in (chosen, chosen + 1))
+    return Cases(queries, targets, users[chosen])
 
 
 def random_negatives(

@@ -52,6 +52,10 @@ def fill(folder: Path, artifacts: Artifacts, tokenizer: str) -> dict[str, Any]:
     """
     layout = artifacts.layout
     copy_regular(artifacts.folder("assign", tokenizer) / "sids.parquet", folder / "sids.parquet")
+    # How each held-out case was answered: later runs compare with it, case by case.
+    copy_regular(
+        artifacts.folder("evaluate", tokenizer) / "cases.parquet", folder / "cases.parquet"
+    )
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         copy_regular(artifacts.folder("train", tokenizer) / name, folder / "tokenizer" / name)

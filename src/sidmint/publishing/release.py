@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidmint.artifacts import Artifacts, dump_json
+from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout, safe_name
 from sidmint.params import Params
@@ -16,6 +15,7 @@ from sidmint.publishing.audit import Entry
 from sidmint.publishing.bundle import fill
 from sidmint.publishing.candidates import Candidate, choose
 from sidmint.publishing.files import digest
+from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore, utc_now
 from sidmint.publishing.verify import release_problems
 from sidmint.publishing.versions import Pointer, Release
@@ -128,30 +128,6 @@ def rollback(
     pointer = store.point_to(target.version, champion.version, facts)
     sync_champion(layout, store)
     return _published(store, pointer, champion.version, changed=True)
-
-
-def sync_champion(layout: Layout, store: VersionStore) -> bool:
-    """Bring data/champion.json level with the registry; true if it had to be rewritten.
-
-    The gate reads that snapshot, not the registry, so that DVC sees what a verdict depends on.
-    """
-    pointer = store.champion()
-    snapshot: dict[str, Any] = {"version": None, "tokenizer": None, "metrics": {}}
-    if pointer:
-        release = store.release(pointer.version)
-        snapshot = {
-            "version": release.version,
-            "tokenizer": release.manifest["tokenizer"],
-            "metrics": release.metrics,
-        }
-    text = dump_json(snapshot).encode()
-    if layout.champion.is_file() and layout.champion.read_bytes() == text:
-        return False
-    layout.champion.parent.mkdir(parents=True, exist_ok=True)
-    draft = layout.champion.with_name(".champion.json.draft")
-    draft.write_bytes(text)
-    os.replace(draft, layout.champion)
-    return True
 
 
 def _has_table(champion: Release, candidate: Candidate) -> bool:

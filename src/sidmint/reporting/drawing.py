@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 INK, MUTED, LINE, TOKENIZER = (PLACEHOLDERS[role] for role in ("ink", "muted", "line", "tokenizer"))
 
-_WIDTH, _HEIGHT = 3.5, 2.2
+_WIDTH, HEIGHT = 3.5, 2.2
 # Fixed margins rather than a layout engine: panels side by side line up, and drawing takes half
 # as long. On the left they leave room for a label of six characters and the axis' name.
-_MARGINS = {"left": 0.19, "right": 0.97, "bottom": 0.19, "top": 0.97}
+_LEFT, _RIGHT, _BOTTOM_INCHES, _TOP_INCHES = 0.19, 0.97, 0.42, 0.07
 _Y_NAME = (-0.17, 0.5)
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it follows the page's font and can be searched
@@ -65,11 +65,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a legend: `role` is a colour of svg.PLACEHOLDERS, `dash` a class of page.css."""
+    """One entry of a legend: `role` is a colour of svg.PLACEHOLDERS, `dash` a class of page.css.
+
+    `mark` is a character to show in place of a line, such as a diamond.
+    """
 
     label: str
     role: str
     dash: str = "solid"
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,23 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def panel(title: str, name: str, label: str, draw: Callable[[Axes], None]) -> Panel:
-    """A panel whose axes `draw` fills; `name` and `label` as for `svg.inline_svg`."""
+def panel(
+    title: str, name: str, label: str, draw: Callable[[Axes], None], height: float = HEIGHT
+) -> Panel:
+    """A panel, `height` inches high, whose axes `draw` fills.
+
+    `name` and `label` are those of `svg.inline_svg`.
+    """
     from matplotlib.figure import Figure
 
     with house_style():
-        figure = Figure(figsize=(_WIDTH, _HEIGHT))
-        figure.subplots_adjust(**_MARGINS)
+        figure = Figure(figsize=(_WIDTH, height))
+        figure.subplots_adjust(
+            left=_LEFT,
+            right=_RIGHT,
+            bottom=_BOTTOM_INCHES / height,
+            top=1 - _TOP_INCHES / height,
+        )
         axes = figure.add_subplot()
         axes.yaxis.set_label_coords(*_Y_NAME)
         draw(axes)
@@ -119,7 +133,18 @@ def _short(value: float) -> str:
     for size, letter in ((1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e6 if letter == 'M' else 1e3):g}{letter}"
-    return f"{value:,.6g}"
+    return f"{value:,.6g}".replace("-", "\N{MINUS SIGN}")
+
+
+def from_zero(axes: Axes) -> None:
+    """Start at zero, so that heights can be compared, and leave room over the highest mark."""
+    axes.set_ylim(min(0, axes.dataLim.ymin * 1.08), axes.dataLim.ymax * 1.08 or 1.0)
+
+
+def plain_axes(axes: Axes) -> None:
+    """`plain_ticks` on both axes."""
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
 
 
 def whole_number_ticks(axis: Any) -> None:

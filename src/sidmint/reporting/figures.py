@@ -1,4 +1,4 @@
-"""The figures of a tokenizer's section, and the one that shows all tokenizers together.
+"""The figures of a tokenizer's section but for its levels, and those of all tokenizers together.
 
 Colours mean the same everywhere: a tokenizer has its own, the original vectors are ink,
 a random ranking and every reference line are grey.
@@ -20,107 +20,18 @@ from sidmint.reporting.drawing import (
     Chart,
     Key,
     Panel,
+    from_zero,
     panel,
+    plain_axes,
     plain_ticks,
     series_role,
-    whole_number_ticks,
 )
 from sidmint.reporting.svg import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sidmint.types import Floats
-
-_CURVE_POINTS = 160
-"""A usage curve of 65,536 codes is drawn through this many of them, evenly spaced."""
 _DASHES = ("solid", "dashed", "dotted", "dashdot")
-
-
-def usage_curves(usage: pl.DataFrame, levels: pl.DataFrame, name: str) -> Chart:
-    """Items a code, codes sorted from fullest to emptiest, one panel a level.
-
-    A flat curve on the dashed line is an even codebook; a spike at the left with a long
-    floor is a collapsed one. Codes without any item count as zeros (levels.size of them).
-    """
-    panels = []
-    for level, size in levels.select("level", "size").iter_rows():
-        counts = _sorted_counts(usage.filter(pl.col("level") == level), size)
-        panels.append(_usage_panel(counts, int(level), f"{name}-usage-{level}"))
-    return Chart(
-        tuple(panels),
-        (Key("items a code, fullest first", "tokenizer"), Key("even share", "muted", "dashed")),
-    )
-
-
-def _sorted_counts(usage: pl.DataFrame, size: int) -> Floats:
-    counts = np.zeros(size, dtype=np.float32)
-    found = np.sort(usage["num_items"].to_numpy())[::-1][:size]
-    counts[: len(found)] = found
-    return counts
-
-
-def _usage_panel(counts: Floats, level: int, name: str) -> Panel:
-    chosen = np.unique(np.linspace(0, len(counts) - 1, _CURVE_POINTS).round().astype(int))
-
-    def draw(axes: Axes) -> None:
-        axes.fill_between(chosen + 1, counts[chosen], color=TOKENIZER, alpha=0.18, linewidth=0)
-        axes.plot(chosen + 1, counts[chosen], color=TOKENIZER)
-        axes.axhline(float(counts.mean()), color=MUTED, linestyle="dashed", linewidth=1.0)
-        axes.set_xlim(1, len(counts))
-        axes.set_ylim(0, max(float(counts.max()) * 1.08, 1.0))
-        axes.set_xlabel("codes, fullest first")
-        axes.set_ylabel("items")
-        _plain_axes(axes)
-        whole_number_ticks(axes.xaxis)
-
-    label = (
-        f"Level {level}: the fullest of {len(counts):,} codes holds {counts.max():,.0f} items, "
-        f"an even share would be {counts.mean():,.1f}"
-    )
-    return panel(f"Level {level}", name, label, draw)
-
-
-def effective_size_curves(overlap: pl.DataFrame, levels: pl.DataFrame, name: str) -> Chart:
-    """Effective codebook size against noise kappa, one panel a level (DRQ eq. 1 and 10).
-
-    The dashed line is the most that usage allows: 1 / sum p^2, the inverse of the floor of
-    the overlap rate. What lies between it and the curve is lost to codewords that stand
-    too near each other.
-    """
-    panels = tuple(
-        _effective_size_panel(
-            overlap.filter(pl.col("level") == level).sort("kappa"), int(level), int(size), name
-        )
-        for level, size in levels.select("level", "size").iter_rows()
-    )
-    keys = (
-        Key("codes told apart under noise", "tokenizer"),
-        Key("most that usage allows (overlap floor)", "muted", "dashed"),
-    )
-    return Chart(panels, keys)
-
-
-def _effective_size_panel(sweep: pl.DataFrame, level: int, size: int, name: str) -> Panel:
-    kappa, effective = sweep["kappa"].to_numpy(), sweep["effective_codebook_size"].to_numpy()
-    ceiling = 1 / float(sweep["distribution_penalty"][0])
-
-    def draw(axes: Axes) -> None:
-        axes.axhline(ceiling, color=MUTED, linestyle="dashed", linewidth=1.2)
-        axes.plot(kappa, effective, color=TOKENIZER, marker="o", markersize=4)
-        axes.set_xscale("log")
-        axes.set_xticks(kappa)
-        axes.set_ylim(0, max(ceiling, float(effective.max())) * 1.12)
-        axes.set_xlabel("noise, kappa")
-        axes.set_ylabel("effective codes")
-        _plain_axes(axes)
-
-    label = (
-        f"Level {level}: effective codebook size falls from {effective[0]:,.1f} at kappa "
-        f"{kappa[0]:g} to {effective[-1]:,.1f} at kappa {kappa[-1]:g}; usage allows {ceiling:,.1f} "
-        f"of {size:,}"
-    )
-    return panel(f"Level {level}, {size:,} codes", f"{name}-effective-{level}", label, draw)
 
 
 def spectrum(eigenvalues: pl.DataFrame, name: str) -> Chart:
@@ -142,7 +53,7 @@ def spectrum(eigenvalues: pl.DataFrame, name: str) -> Chart:
             axes.plot(part["rank"], part["eigenvalue_share"], color=color, linestyle=dash)
         axes.set_yscale("log")
         axes.set_xlabel("principal direction")
-        _plain_axes(axes)
+        plain_axes(axes)
 
     label = "Share of variance by principal direction, " + ", ".join(shown)
     keys = tuple(Key(f"{space} vectors", *styles[space][1:]) for space in shown)
@@ -207,9 +118,9 @@ def levels_together(levels: Mapping[str, pl.DataFrame], column: str, title: str)
         deepest = max(int(frame["level"].max()) for frame in levels.values())  # type: ignore[arg-type]
         axes.set_xticks(range(1, deepest + 1))
         axes.set_xlim(0.8, deepest + 0.2)
-        _from_zero(axes)
+        from_zero(axes)
         axes.set_xlabel("level")
-        _plain_axes(axes)
+        plain_axes(axes)
 
     label = f"{title}: " + "; ".join(
         f"{name} {', '.join(f'{value:,.3g}' for value in frame[column])}"
@@ -232,7 +143,7 @@ def segment_bars(segments: pl.DataFrame, cutoff: int, name: str) -> Chart:
             axes.bar(where + offset, shown[column].fill_null(0.0), width=0.34, color=color)
         axes.set_xticks(where, shown["segment"].to_list())
         axes.set_ylabel(f"hit rate @ {cutoff}")
-        _from_zero(axes)
+        from_zero(axes)
         plain_ticks(axes.yaxis)
 
     label = f"Hit rate at {cutoff} by segment: " + "; ".join(
@@ -275,8 +186,8 @@ def _training_panel(curve: pl.DataFrame, family: str, members: Sequence[str], na
             )
         axes.set_xlabel("step")
         if axes.dataLim.height == 0:  # a constant: no range to zoom into
-            _from_zero(axes)
-        _plain_axes(axes)
+            from_zero(axes)
+        plain_axes(axes)
 
     ends = ", ".join(f"{line['value'][-1]:.4g}" for line in lines)
     label = f"{family} by training step, ending at {ends}"
@@ -288,20 +199,10 @@ def _cutoff_axis(axes: Axes, rates: pl.DataFrame) -> None:
     cutoffs = rates["k"].unique().sort().to_list()
     axes.set_xscale("log")
     axes.set_xticks(cutoffs)
-    _from_zero(axes)
+    from_zero(axes)
     axes.set_xlabel("cutoff K")
     axes.set_ylabel("hit rate @ K")
-    _plain_axes(axes)
-
-
-def _from_zero(axes: Axes) -> None:
-    """Start at zero, so that heights can be compared, and leave room over the highest mark."""
-    axes.set_ylim(0, axes.dataLim.ymax * 1.08 or 1.0)
-
-
-def _plain_axes(axes: Axes) -> None:
-    plain_ticks(axes.xaxis)
-    plain_ticks(axes.yaxis)
+    plain_axes(axes)
 
 
 def _last(rates: pl.DataFrame, space: str) -> float:

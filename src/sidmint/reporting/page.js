@@ -285,11 +285,16 @@
 
   // The tree is drawn when it comes near: a page of many items opens as fast as one of few.
   app.hidden = false;
-  const near = new IntersectionObserver((seen) => {
-    if (!seen.some((entry) => entry.isIntersecting)) return;
+  const begin = () => {
     near.disconnect();
+    app.removeEventListener("focusin", begin);
+    if (columns.children.length) return;
     if (path.length === 0) path = [branches(everyRow, 0)[0][0]];
     draw();
+  };
+  const near = new IntersectionObserver((seen) => {
+    if (seen.some((entry) => entry.isIntersecting)) begin();
   }, { rootMargin: "1000px" });
   near.observe(app);
+  app.addEventListener("focusin", begin);  // the Tab key is faster than the observer
 })();

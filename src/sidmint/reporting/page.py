@@ -10,83 +10,36 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from sidmint.gate.verdict import Verdict
+from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.progress import Track, silent
 from sidmint.reporting import figures, tables
-from sidmint.reporting.drawing import Chart, Panel, series_role
+from sidmint.reporting.against import against
+from sidmint.reporting.drawing import Chart, Panel
+from sidmint.reporting.history import history
+from sidmint.reporting.intervals import Certainty, hit_rate_differences, hit_rate_intervals
 from sidmint.reporting.run import Candidate, Run
-from sidmint.reporting.summary import (
-    catalogue_words,
-    collision_words,
-    headline,
-    leader,
-    percent,
-    tally,
-)
+from sidmint.reporting.sections import section
+from sidmint.reporting.summary import catalogue_words, headline, leader
 from sidmint.reporting.tree import browser_data
-
-LEVEL_COLUMNS = (
-    "level",
-    "size",
-    "perplexity",
-    "dead_codes",
-    "gini",
-    "branching",
-    "relative_mse",
-    "cosine",
-)
-
-
-@dataclass(frozen=True)
-class Table:
-    """Column heads and rows of text."""
-
-    heads: list[str]
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """What the page shows about one tokenizer."""
-
-    name: str
-    anchor: str
-    role: str
-    leads: bool
-    verdict: Verdict
-    tally: str
-    highlights: list[tuple[str, str, str]]
-    usage: Chart
-    effective: Chart
-    spectrum: Chart
-    hit_rates: Chart
-    segment_bars: Chart
-    training: Chart
-    levels: Table
-    segments: Table
-    geometry: Table
-    collisions: list[tuple[str, str, str]]
-    collision_words: str
-    buckets: list[tables.Bucket]
+from sidmint.seeds import generator_for
 
 
 def render(run: Run, track: Track = silent) -> str:
     """The report of `run` as one HTML document; the same run gives the same bytes."""
     cutoff = chosen_cutoff(run)
     best = leader(run.candidates, run.select_by)
+    certainty = {c.name: _certainty(c, run) for c in run.candidates}
     sections = [
-        _section(candidate, index, cutoff, candidate is best, run.bucket_titles)
+        section(candidate, index, cutoff, candidate is best, run.bucket_titles)
         for index, candidate in enumerate(
             track(run.candidates, "drawing the report", total=len(run.candidates))
         )
@@ -100,8 +53,10 @@ def render(run: Run, track: Track = silent) -> str:
         champion=run.champion,
         sections=sections,
         cutoff=cutoff,
-        comparison=tables.comparison(run.candidates, run.champion, cutoff),
-        every_metric=tables.every_metric(run.candidates, run.champion),
+        comparison=tables.comparison(run.candidates, run.champion, cutoff, certainty),
+        every_metric=tables.every_metric(run.candidates, run.champion, certainty),
+        against=against(run, cutoffs(run), cutoff, certainty),
+        history=history(run, cutoff),
         together=_together(run.candidates),
         profile=tables.facts(run.profile),
         checks=run.checks,
@@ -130,13 +85,22 @@ def json_for_html(value: Any) -> str:
     return text
 
 
+def cutoffs(run: Run) -> list[int]:
+    """Every K that was measured, rising."""
+    return sorted({int(k) for c in run.candidates for k in c.hit_rates["k"].unique()})
+
+
 def chosen_cutoff(run: Run) -> int:
     """The K that tables show: the one in the metric that decides, else the middle one measured."""
-    cutoffs = sorted({int(k) for c in run.candidates for k in c.hit_rates["k"].unique()})
+    measured = cutoffs(run)
+    if not measured:
+        raise BadInput(
+            "the report wants hit rates at one cutoff at least; name it in evaluate.cutoffs"
+        )
     named = run.select_by.rpartition("_at_")[2]
-    if named.isdecimal() and int(named) in cutoffs:
+    if named.isdecimal() and int(named) in measured:
         return int(named)
-    return cutoffs[len(cutoffs) // 2]
+    return measured[len(measured) // 2]
 
 
 def commands(run: Run) -> list[tuple[str, str]]:
@@ -157,90 +121,18 @@ def commands(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _section(
-    candidate: Candidate, index: int, cutoff: int, leads: bool, num_titles: int
-) -> Section:
-    anchor = f"tokenizer-{index + 1}"
-    segment_columns = [
-        column
-        for column in (
-            "segment",
-            "num_items",
-            "num_cases",
-            f"hr_original_at_{cutoff}",
-            f"hr_at_{cutoff}",
-            f"retention_at_{cutoff}",
-        )
-        if column in candidate.segments.columns
-    ]
-    return Section(
-        name=candidate.name,
-        anchor=anchor,
-        role=series_role(index),
-        leads=leads,
-        verdict=candidate.verdict,
-        tally=tally(candidate.verdict),
-        highlights=_highlights(candidate.metrics, cutoff),
-        usage=figures.usage_curves(candidate.usage, candidate.levels, anchor),
-        effective=figures.effective_size_curves(candidate.overlap, candidate.levels, anchor),
-        spectrum=figures.spectrum(candidate.spectrum, anchor),
-        hit_rates=figures.hit_rates(candidate.hit_rates, anchor),
-        segment_bars=figures.segment_bars(candidate.segments, cutoff, anchor),
-        training=figures.training_curves(candidate.curve, anchor),
-        levels=_table(candidate.levels, LEVEL_COLUMNS),
-        segments=_table(candidate.segments, segment_columns),
-        geometry=_geometry(candidate.metrics),
-        collisions=_before_and_after(candidate.collisions),
-        collision_words=collision_words(candidate.metrics, str(candidate.collisions["policy"])),
-        buckets=tables.worst_buckets(candidate.buckets, candidate.codes, num_titles),
+def _certainty(candidate: Candidate, run: Run) -> Certainty:
+    """Intervals of the candidate's hit rates, and of their differences to the champion's."""
+    intervals = hit_rate_intervals(
+        candidate.answers, cutoffs(run), generator_for(run.seed, "report", "intervals")
     )
-
-
-def _highlights(metrics: Mapping[str, float], cutoff: int) -> list[tuple[str, str, str]]:
-    """The four numbers that lead a section; one that was not measured is left out."""
-    shares = [v for name, v in metrics.items() if name.startswith("perplexity_share_")]
-    found = {
-        "Codes not lost to collisions": (
-            1 - metrics["collision_rate"] if "collision_rate" in metrics else None,
-            "distinct codes / items, before resolution",
-        ),
-        "Conflicts": (metrics.get("conflict_rate"), "items that collide with an unrelated one"),
-        "Weakest level": (min(shares, default=None), "perplexity / codebook size, lowest level"),
-        f"Retention @ {cutoff}": (
-            metrics.get(f"retention_at_{cutoff}"),
-            "hit rate kept of the original vectors",
-        ),
-    }
-    return [
-        (label, percent(value), note) for label, (value, note) in found.items() if value is not None
-    ]
-
-
-def _table(frame: pl.DataFrame, columns: Iterable[str]) -> Table:
-    chosen = list(columns)
-    heads = [column.replace("_", " ") for column in chosen]
-    return Table(heads, tables.plain_table(frame, chosen))
-
-
-def _geometry(metrics: Mapping[str, float]) -> Table:
-    """Geometry metrics as a row a quantity and a column a space."""
-    spaces = ["raw", "latent", "quantized"]
-    quantities = ("effective_rank", "participation_ratio", "top_eigenvalue_share")
-    rows = [
-        [name.replace("_", " "), *(tables.number(metrics.get(f"{name}_{s}")) for s in spaces)]
-        for name in (*quantities, "dimension_correlation")
-    ]
-    return Table(["", *spaces], rows)
-
-
-def _before_and_after(collisions: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    before, after = collisions["before"], collisions["after"]
-    names = [name for name in before if name in after]
-    return [
-        (name.replace("_", " "), tables.number(before[name]), tables.number(after[name]))
-        for name in names
-        if isinstance(before[name], int | float)
-    ]
+    if run.champion_answers is None:
+        return Certainty(intervals, None)
+    generator = generator_for(run.seed, "report", "differences")
+    return Certainty(
+        intervals,
+        hit_rate_differences(candidate.answers, run.champion_answers, cutoffs(run), generator),
+    )
 
 
 def _together(candidates: Iterable[Candidate]) -> list[Chart]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
+from sidmint.reporting.intervals import Answers
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,31 @@ class Candidate:
     usage: pl.DataFrame
     overlap: pl.DataFrame
     levels: pl.DataFrame
+    robustness: pl.DataFrame | None
+    """None where noise on latent vectors means nothing for the tokenizer."""
     spectrum: pl.DataFrame
     buckets: pl.DataFrame
     hit_rates: pl.DataFrame
+    answers: Answers
     segments: pl.DataFrame
     codes: pl.DataFrame
     sids: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class PastVersion:
+    """A published version that is or was champion, with every metric that it was judged by."""
+
+    version: str
+    tokenizer: str
+    created_at: str
+    """ISO 8601 in UTC."""
+    champion: bool
+    override: bool
+    """It was published against the gate."""
+    rolled_back: bool
+    """Somebody went back from it to another version."""
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -37,6 +57,7 @@ class Run:
     """A run over one catalogue, its candidates in the order of params.yaml."""
 
     title: str
+    seed: int
     select_by: str
     bucket_titles: int
     items: pl.DataFrame
@@ -44,4 +65,8 @@ class Run:
     checks: Sequence[Mapping[str, Any]]
     champion: Champion | None
     """The published version that candidates are compared with; None: there is none yet."""
+    champion_answers: Answers | None
+    """None where the workspace does not have them; the candidates then stand by themselves."""
+    history: tuple[PastVersion, ...] | None
+    """Oldest first; None where the workspace has not asked the registry."""
     candidates: tuple[Candidate, ...]

@@ -23,6 +23,7 @@ PLACEHOLDERS = {
     "muted": "#000002",
     "line": "#000003",
     "tokenizer": "#000004",
+    "page": "#000005",
     **{f"series-{n}": f"#0001{n:02d}" for n in range(1, NUM_SERIES + 1)},
 }
 """Role (a CSS variable of page.css) -> the colour that stands for it while drawing.

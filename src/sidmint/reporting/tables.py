@@ -11,11 +11,13 @@ import polars as pl
 
 from sidmint.contracts import METRICS, describe_metric
 from sidmint.gate.rules import Champion
+from sidmint.reporting.intervals import NO_DIFFERENCE, Certainty
 from sidmint.reporting.run import Candidate
 from sidmint.reporting.titles import one_line
 
 NOTHING = "\N{EN DASH}"
 """What a table says where there is no value."""
+MINUS = "\N{MINUS SIGN}"
 
 KEY_METRICS: dict[str, tuple[str, ...]] = {
     "One id an item": ("collision_rate", "conflict_rate", "largest_bucket", "n_eff_share"),
@@ -38,13 +40,14 @@ class Cell:
     """One number: as text, whether no other column is better, and against the champion.
 
     `change` is the signed difference to the champion; `effect` says whether it is for the
-    better, the worse, or neither.
+    better, the worse, or neither. `interval` is where the figure lies in 95 % of repetitions.
     """
 
     text: str
     best: bool = False
     change: str = ""
     effect: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class Row:
     better: str
     cells: tuple[Cell, ...]
     champion: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows of text."""
+
+    heads: list[str]
+    rows: list[list[str]]
 
 
 def number(value: float | int | None) -> str:
@@ -71,12 +82,23 @@ def number(value: float | int | None) -> str:
     return f"{value:.1e}"
 
 
+def signed(difference: float) -> str:
+    """A difference as people read it: +0.0114, a true minus sign, ±0."""
+    if difference == 0:
+        return "±0"
+    return ("+" if difference > 0 else MINUS) + number(abs(difference))
+
+
 def comparison(
-    candidates: Sequence[Candidate], champion: Champion | None, cutoff: int
+    candidates: Sequence[Candidate],
+    champion: Champion | None,
+    cutoff: int,
+    certainty: Mapping[str, Certainty] | None = None,
 ) -> list[tuple[str, list[Row]]]:
     """The key metrics by group, one cell a candidate. Metrics nobody measured are left out.
 
-    `cutoff` is the K at which hit rates are shown. Levels expand to one row each.
+    `cutoff` is the K at which hit rates are shown. Levels expand to one row each. `certainty` is
+    by name of the candidate: a difference that it does not bear out is neither better nor worse.
     """
     known = sorted({name for candidate in candidates for name in candidate.metrics}, key=_order)
     groups = []
@@ -84,7 +106,7 @@ def comparison(
         rows: list[Row] = []
         for pattern in patterns:
             names = [name for name in known if _matches(pattern.replace("{k}", str(cutoff)), name)]
-            family = [_row(name, candidates, champion) for name in names]
+            family = [_row(name, candidates, champion, certainty or {}) for name in names]
             # Said once: the levels under it mean the same.
             rows += family[:1] + [replace(row, meaning="", better="") for row in family[1:]]
         if rows:
@@ -92,22 +114,49 @@ def comparison(
     return groups
 
 
-def every_metric(candidates: Sequence[Candidate], champion: Champion | None) -> list[Row]:
-    """All metrics of the run in the order of `contracts.METRICS`."""
+def every_metric(
+    candidates: Sequence[Candidate],
+    champion: Champion | None,
+    certainty: Mapping[str, Certainty] | None = None,
+) -> list[Row]:
+    """All metrics of the run in the order of `contracts.METRICS`; `certainty` as above."""
     known = sorted({name for candidate in candidates for name in candidate.metrics}, key=_order)
-    return [_row(name, candidates, champion) for name in known]
+    return [_row(name, candidates, champion, certainty or {}) for name in known]
 
 
-def _row(name: str, candidates: Sequence[Candidate], champion: Champion | None) -> Row:
+def _row(
+    name: str,
+    candidates: Sequence[Candidate],
+    champion: Champion | None,
+    certainty: Mapping[str, Certainty],
+) -> Row:
     metric = describe_metric(name)
     values = [candidate.metrics.get(name) for candidate in candidates]
     reference = None if champion is None else champion.metrics.get(name)
     best = _best(values, metric.better)
     cells = tuple(
-        Cell(number(value), value is not None and value == best, *_change(value, reference, name))
-        for value in values
+        _cell(name, value, reference, value == best, certainty.get(candidate.name))
+        for candidate, value in zip(candidates, values, strict=True)
     )
     return Row(name, metric.meaning, metric.better or "", cells, number(reference))
+
+
+def _cell(
+    name: str,
+    value: float | None,
+    reference: float | None,
+    is_best: bool,
+    certainty: Certainty | None,
+) -> Cell:
+    if value is None:
+        return Cell(NOTHING)
+    interval = certainty.intervals.get(name) if certainty else None
+    shown = f"{number(interval.low)} to {number(interval.high)}" if interval else ""
+    if reference is None:
+        return Cell(number(value), is_best, interval=shown)
+    known = certainty.word(name) if certainty else None
+    effect = "" if known == NO_DIFFERENCE else _effect(value - reference, name)
+    return Cell(number(value), is_best, signed(value - reference), effect, shown)
 
 
 def _best(values: Sequence[float | None], better: str | None) -> float | None:
@@ -118,18 +167,11 @@ def _best(values: Sequence[float | None], better: str | None) -> float | None:
     return max(present) if better == "higher" else min(present)
 
 
-def _change(value: float | None, reference: float | None, name: str) -> tuple[str, str]:
-    if value is None or reference is None:
-        return "", ""
-    difference = value - reference
-    if difference == 0:
-        return "±0", ""
+def _effect(difference: float, name: str) -> str:
     better = describe_metric(name).better
-    sign = "+" if difference > 0 else "\N{MINUS SIGN}"
-    effect = (
-        "" if better is None else "better" if (sign == "+") == (better == "higher") else "worse"
-    )
-    return sign + number(abs(difference)), effect
+    if difference == 0 or better is None:
+        return ""
+    return "better" if (difference > 0) == (better == "higher") else "worse"
 
 
 def _order(name: str) -> tuple[int, int, str]:

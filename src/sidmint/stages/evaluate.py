@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Interactions
+from sidmint.contracts import Interactions, Items
 from sidmint.evaluation import Cases, ItemToItem, held_out_cases, item_to_item, random_negatives
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.seeds import generator_for
 from sidmint.types import Outcome
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
 
     model = storage.load(artifacts.folder("train", tokenizer))
     vectors = artifacts.embeddings().vectors
-    cases = _cases(artifacts)
+    user_ids, cases = _cases(artifacts)
     negatives = random_negatives(
         cases,
         len(vectors),
@@ -47,23 +47,28 @@ def evaluate(
     metrics = _metrics(result, params.evaluate.cutoffs)
     with artifacts.writing("evaluate", tokenizer) as out:
         out.table("hit_rates", _hit_rates(result, params.evaluate.cutoffs))
-        out.table("cases", _case_table(cases, result))
+        out.table("cases", _case_table(user_ids, cases, result))
         out.metrics(metrics)
     return Outcome(_headline(tokenizer, metrics, params.evaluate.cutoffs), metrics)
 
 
-def _cases(artifacts: Artifacts) -> Cases:
-    """Test cases from the events that training was kept from: split "test" and "cold"."""
-    rows = artifacts.items().select("item_id").with_row_index("row")
+def _cases(artifacts: Artifacts) -> tuple[pl.Series, Cases]:
+    """Test cases from the events that training was kept from (split "test" and "cold").
+
+    With the id of each case's user.
+    """
+    rows = artifacts.items().select(Items.ITEM_ID).with_row_index("row")
     events = artifacts.interactions().join(
         rows, on=Interactions.ITEM_ID, how="left", maintain_order="left"
     )
-    return held_out_cases(
-        users=events[Interactions.USER_ID].rank("dense").to_numpy().astype(np.int64),
+    user_ids = events[Interactions.USER_ID].unique().sort()
+    cases = held_out_cases(
+        users=events[Interactions.USER_ID].rank("dense").to_numpy().astype(np.int64) - 1,
         positions=events[Interactions.POSITION].to_numpy().astype(np.int64),
         items=events["row"].cast(pl.Int64).fill_null(-1).to_numpy(),
         held_out=events[Interactions.SPLIT].is_in(["test", "cold"]).to_numpy(),
     )
+    return user_ids.gather(np.asarray(cases.users)), cases
 
 
 def _metrics(result: ItemToItem, cutoffs: tuple[int, ...]) -> dict[str, float]:
@@ -91,9 +96,13 @@ def _hit_rates(result: ItemToItem, cutoffs: tuple[int, ...]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").sort("space", "k")
 
 
-def _case_table(cases: Cases, result: ItemToItem) -> pl.DataFrame:
+def _case_table(user_ids: pl.Series, cases: Cases, result: ItemToItem) -> pl.DataFrame:
     """One row a case: SPACE_better items score above the target, SPACE_tied others as high."""
-    columns = {"query_row": cases.queries, "target_row": cases.targets}
+    columns = {
+        Interactions.USER_ID: user_ids,
+        "query_row": cases.queries,
+        "target_row": cases.targets,
+    }
     for space in ("original", "reconstructed", "prefix"):
         ranks = getattr(result, space)
         columns[f"{space}_better"] = ranks.num_better.astype(np.int32)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
+
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import TOKENIZER_STAGES
+from sidmint.contracts import TOKENIZER_STAGES, Items
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
 from sidmint.progress import Track, silent
+from sidmint.publishing.snapshot import cases_by_id, read_cases, read_history
+from sidmint.reporting.intervals import Answers
 from sidmint.reporting.page import render
-from sidmint.reporting.run import Candidate, Run
+from sidmint.reporting.run import Candidate, PastVersion, Run
 from sidmint.types import Outcome
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 PAGE = "report.html"
 
@@ -31,19 +35,23 @@ def report(params: Params, artifacts: Artifacts, track: Track = silent) -> Outco
 
 def read_run(params: Params, artifacts: Artifacts) -> Run:
     """Everything the page shows. `BadInput` names the stage that has not run."""
+    items, champion = artifacts.items(), _champion(artifacts)
     return Run(
         title=params.report.title,
+        seed=params.seed,
         select_by=params.gate.select_by,
         bucket_titles=params.report.bucket_titles,
-        items=artifacts.items(),
+        items=items,
         profile=artifacts.json("ingest", "profile"),
         checks=artifacts.json("ingest", "checks"),
-        champion=_champion(artifacts),
-        candidates=tuple(_candidate(artifacts, name) for name in params.train.tokenizers),
+        champion=champion,
+        champion_answers=_champion_answers(artifacts, champion),
+        history=_history(artifacts),
+        candidates=tuple(_candidate(artifacts, name, items) for name in params.train.tokenizers),
     )
 
 
-def _candidate(artifacts: Artifacts, name: str) -> Candidate:
+def _candidate(artifacts: Artifacts, name: str, items: pl.DataFrame) -> Candidate:
     metrics: dict[str, float] = {}
     for stage in TOKENIZER_STAGES:
         if stage != "gate":
@@ -58,13 +66,43 @@ def _candidate(artifacts: Artifacts, name: str) -> Candidate:
         usage=artifacts.table("diagnose", "usage", name),
         overlap=artifacts.table("diagnose", "overlap", name),
         levels=artifacts.table("diagnose", "levels", name),
+        robustness=_robustness(artifacts, name),
         spectrum=artifacts.table("diagnose", "spectrum", name),
         buckets=artifacts.table("diagnose", "buckets", name),
         hit_rates=artifacts.table("evaluate", "hit_rates", name),
+        answers=Answers(
+            cases_by_id(artifacts.table("evaluate", "cases", name), items[Items.ITEM_ID]),
+            len(items),
+        ),
         segments=artifacts.table("segments", "segments", name),
         codes=artifacts.table("assign", "codes", name),
         sids=artifacts.table("assign", "sids", name),
     )
+
+
+def _robustness(artifacts: Artifacts, name: str) -> pl.DataFrame | None:
+    if not (artifacts.folder("diagnose", name) / "robustness.parquet").is_file():
+        return None
+    table = artifacts.table("diagnose", "robustness", name)
+    return None if table.is_empty() else table
+
+
+def _champion_answers(artifacts: Artifacts, champion: Champion | None) -> Answers | None:
+    cases = read_cases(artifacts.layout, champion.version) if champion else None
+    return Answers(cases.table, cases.num_items) if cases else None
+
+
+def _history(artifacts: Artifacts) -> tuple[PastVersion, ...] | None:
+    versions = read_history(artifacts.layout)
+    if versions is None:
+        return None
+    try:
+        return tuple(PastVersion(**version) for version in versions)
+    except TypeError as error:
+        raise BadInput(
+            f"{artifacts.layout.champion_folder} holds a history of another form ({error}); "
+            "`sidmint run` brings it from the registry"
+        ) from error
 
 
 def _champion(artifacts: Artifacts) -> Champion | None:

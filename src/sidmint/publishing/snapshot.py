@@ -1,0 +1,197 @@
+"""What a run may know of the published versions, as files that DVC can see.
+
+    data/champion.json           version, tokenizer and metrics of the champion; tracked by git
+    data/champion/cases.parquet  how it answered each held-out case, items by their ids
+    data/champion/history.json   every version that was ever champion, and its metrics
+
+The registry lies outside the graph. The gate depends on the first file and the report on all
+three, so that neither reads what DVC did not see.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sidmint.artifacts import dump_json
+from sidmint.contracts import Items
+from sidmint.errors import BadInput
+from sidmint.layout import Layout
+from sidmint.publishing.store import VersionStore
+from sidmint.publishing.versions import Release
+
+CASES, HISTORY = "cases.parquet", "history.json"
+
+_SIDES = ("query", "target")
+
+
+@dataclass(frozen=True)
+class ChampionCases:
+    """How the champion answered: `table` as `cases_by_id` gives it, over `num_items` items."""
+
+    table: pl.DataFrame
+    num_items: int
+
+
+def sync_champion(layout: Layout, store: VersionStore) -> bool:
+    """Bring data/champion.json and data/champion level with the registry; true if they were not.
+
+    Each file is replaced in one step, champion.json last. A version whose release kept no cases
+    (an older sidmint made it) leaves no cases.parquet. Without a champion the folder is as git
+    has it, so that `dvc repro` in a fresh clone and `sidmint run` write one lock.
+    """
+    pointer = store.champion()
+    release = store.release(pointer.version) if pointer else None
+    history = version_history(store)
+    layout.champion_folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        layout.champion_folder / CASES: _cases_file(release) if release else None,
+        layout.champion_folder / HISTORY: dump_json(history).encode() if history else None,
+        layout.champion: dump_json(_champion(release)).encode(),
+    }
+    # Drafts stay out of the folder: DVC would take one that a killed process left for an input.
+    drafts = layout.champion.parent
+    changed = [_replace(path, content, drafts) for path, content in files.items()]
+    return any(changed)
+
+
+def version_history(store: VersionStore) -> list[dict[str, Any]]:
+    """Every version that was ever champion, oldest first, with all its metrics.
+
+    `rolled_back`: it is champion no longer, and the last move away from it was a rollback. A
+    version whose files cannot be read is left out: `sidmint verify` says what is damaged, and a
+    run must not stop at an old version.
+    """
+    pointer = store.champion()
+    champion = pointer.version if pointer else None
+    # The pointer's own entry counts: its line may be the one that a killed process did not write.
+    moves = [*store.log.readable(), *([pointer.entry] if pointer else [])]
+    announced = {move.get("version") for move in moves}
+    last_move_from = {move.get("previous"): move.get("action") for move in moves}
+    history = []
+    for version in store.versions():
+        facts = _facts(store.release(version)) if version in announced else None
+        if facts is not None:
+            rolled_back = version != champion and last_move_from.get(version) == "rollback"
+            history.append({**facts, "champion": version == champion, "rolled_back": rolled_back})
+    return history
+
+
+def cases_by_id(cases: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
+    """Evaluate's cases.parquet with query_id and target_id in place of the row numbers.
+
+    `item_ids` (N,) are the items in the row order that the numbers count in. `BadInput` where
+    the cases are of another catalogue, or of an evaluate stage that did not write users.
+    """
+    highest = max(int(cases[f"{side}_row"].max() or 0) for side in _SIDES)  # type: ignore[arg-type]
+    if "user_id" not in cases.columns or highest >= len(item_ids):
+        raise BadInput(
+            f"cases.parquet wants a column user_id and rows of {len(item_ids)} items, has "
+            f"{', '.join(cases.columns)} and row {highest}; `sidmint run` evaluates again"
+        )
+    named = [item_ids.gather(cases[f"{side}_row"]).alias(f"{side}_id") for side in _SIDES]
+    figures = [name for name in cases.columns if name.endswith(("_better", "_tied"))]
+    return cases.select("user_id", *named, *figures)
+
+
+def read_cases(layout: Layout, version: str) -> ChampionCases | None:
+    """The cases of the champion `version`; None where the workspace has none of that version.
+
+    After a `git pull` the folder may still hold those of another one, until the next run.
+    """
+    path = layout.champion_folder / CASES
+    if not path.is_file():
+        return None
+    try:
+        table, facts = pl.read_parquet(path), pl.read_parquet_metadata(path)
+        return (
+            ChampionCases(table, int(facts["num_items"])) if facts["version"] == version else None
+        )
+    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError) as error:
+        raise _not_readable(path, error) from error
+
+
+def read_history(layout: Layout) -> list[dict[str, Any]] | None:
+    """What `version_history` said when the workspace was last level; None where no file says."""
+    path = layout.champion_folder / HISTORY
+    if not path.is_file():
+        return None
+    try:
+        history = json.loads(path.read_bytes())
+        return [dict(version) for version in history]
+    except (ValueError, TypeError) as error:
+        raise _not_readable(path, error) from error
+
+
+def _champion(release: Release | None) -> dict[str, Any]:
+    """The contents of champion.json."""
+    if release is None:
+        return {"version": None, "tokenizer": None, "metrics": {}}
+    return {
+        "version": release.version,
+        "tokenizer": release.manifest["tokenizer"],
+        "metrics": release.metrics,
+    }
+
+
+def _facts(release: Release) -> dict[str, Any] | None:
+    try:
+        manifest, metrics = release.manifest, release.metrics
+        return {
+            "version": release.version,
+            "tokenizer": manifest["tokenizer"],
+            "created_at": manifest["created_at"],
+            "override": manifest["override"] is not None,
+            "metrics": metrics,
+        }
+    except (BadInput, KeyError):
+        return None
+
+
+def _cases_file(release: Release) -> bytes | None:
+    """The champion's cases as Parquet, naming the version; None where it kept none with users."""
+    path = release.folder / CASES
+    if not path.is_file():
+        return None
+    try:
+        cases = pl.read_parquet(path)
+        if "user_id" not in cases.columns:
+            return None
+        item_ids = pl.read_parquet(release.file("sids.parquet"), columns=[Items.ITEM_ID])
+        named = cases_by_id(cases, item_ids[Items.ITEM_ID])
+    except pl.exceptions.PolarsError as error:
+        raise BadInput(
+            f"the cases of {release.version} cannot be read ({error}); `sidmint verify "
+            f"{release.version}` says what is damaged, `sidmint rollback` leaves it"
+        ) from error
+    facts = {"version": release.version, "num_items": str(len(item_ids))}
+    written = io.BytesIO()
+    named.write_parquet(written, compression="zstd", metadata=facts)
+    return written.getvalue()
+
+
+def _replace(path: Path, content: bytes | None, drafts: Path) -> bool:
+    """Make `path` hold `content` in one step, or be gone for None; true if it did not already."""
+    if content is None:
+        if not path.exists():
+            return False
+        path.unlink()
+        return True
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    draft = drafts / f".{path.name}.draft"
+    draft.write_bytes(content)
+    os.replace(draft, path)
+    return True
+
+
+def _not_readable(path: Path, error: Exception) -> BadInput:
+    return BadInput(
+        f"{path} cannot be read ({error}); delete it, and `sidmint run` brings it from the registry"
+    )
