@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,14 @@ def emit(value: Any, as_json: bool, render: Callable[[], None]) -> None:
 
 
 def complain(message: str) -> None:
-    """Print an error to stderr, as text: nothing in it is read as markup."""
+    """Print an error to stderr, as text: nothing in it is read as markup or obeyed by a terminal.
+
+    Errors quote ids and names from files that nobody vouches for. Of the characters that control
+    or hide text (category C) only the ends of lines are kept.
+    """
+    visible = (
+        letter if letter == "\n" or unicodedata.category(letter)[0] != "C" else " "
+        for letter in message
+    )
     errors.print("error", style="bold red", end=": ")
-    errors.print(message, markup=False, soft_wrap=True)
+    errors.print("".join(visible), markup=False, soft_wrap=True)

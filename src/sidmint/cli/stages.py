@@ -12,6 +12,7 @@ from sidmint.cli.processes import is_one_of_several, joined, launch
 from sidmint.cli.workspace import open_workspace
 
 if TYPE_CHECKING:
+    from sidmint.artifacts import Artifacts
     from sidmint.types import Outcome
 
 _PANEL = "Stages (what dvc.yaml runs)"
@@ -77,12 +78,26 @@ def assign(tokenizer: Tokenizer, as_json: Json = False) -> None:
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
-def diagnose(tokenizer: Tokenizer, as_json: Json = False) -> None:
+def diagnose(
+    tokenizer: Tokenizer,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="Only print what the stage wrote: a look must not change outputs that DVC tracks.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Measure utilization, collisions, overlap, geometry and reconstruction."""
+    here = open_workspace()
+    if show:
+        _show_diagnosis(here.artifacts, tokenizer, as_json)
+        return
+
     from sidmint.progress import on_terminal
     from sidmint.stages.diagnose import diagnose as stage
 
-    here = open_workspace()
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
@@ -121,6 +136,27 @@ def report(as_json: Json = False) -> None:
 
     here = open_workspace()
     _tell(stage(here.params, here.artifacts, on_terminal), as_json)
+
+
+def _show_diagnosis(artifacts: Artifacts, tokenizer: str, as_json: bool) -> None:
+    """The figures on disk, level by level and whole; `BadInput` where the stage has not run."""
+    from sidmint.cli.views import level_views, metric_view, noise_view
+
+    metrics = artifacts.metrics("diagnose", tokenizer)
+    tables = [
+        *level_views(artifacts.table("diagnose", "levels", tokenizer), metrics),
+        metric_view(metrics),
+    ]
+    if (artifacts.folder("diagnose", tokenizer) / "robustness.parquet").is_file():
+        robustness = artifacts.table("diagnose", "robustness", tokenizer)
+        tables += [noise_view(robustness)] if robustness.height else []
+
+    def render() -> None:
+        for table in tables:
+            console.print(table)
+            console.print()
+
+    emit(metrics, as_json, render)
 
 
 def _tell(outcome: Outcome, as_json: bool) -> None:

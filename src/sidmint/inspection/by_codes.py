@@ -1,0 +1,63 @@
+"""Figures that codes alone allow: usage, branching, collisions, and the ids as published."""
+
+from __future__ import annotations
+
+from sidmint.diagnostics import branching, collisions, utilization
+from sidmint.inspection.figures import Figures
+from sidmint.inspection.layout import CodeTable
+
+
+def measure_codes(table: CodeTable, figures: Figures) -> None:
+    """Add to `figures` what the codes of `table` say, its suffix left out."""
+    codes = table.codes
+    shared, branches = collisions(codes.values), branching(codes.values)
+    figures.metrics |= {
+        "num_items": codes.num_items,
+        "num_null_ids": 0,  # an item without codes is refused when the table is read
+        "num_distinct_codes": shared.num_distinct,
+        "collision_rate": shared.collision_rate,
+        "collided_item_rate": shared.collided_item_rate,
+        "largest_bucket": shared.largest_bucket,
+        "composition_entropy": shared.composition_entropy,
+        "n_eff": shared.n_eff,
+        "n_eff_share": shared.n_eff_share,
+    }
+    if shared.num_distinct == shared.num_items:
+        figures.notes.append(
+            "no two items share a code; if codes were moved to make it so, the collisions before "
+            "that cannot be seen here"
+        )
+    usage = [utilization(codes.values[:, at], size) for at, size in enumerate(codes.sizes)]
+    for level, used in enumerate(usage, start=1):
+        figures.metrics |= {
+            f"perplexity_{level}": used.perplexity,
+            f"perplexity_share_{level}": used.perplexity / used.size,
+            f"dead_codes_{level}": used.num_dead,
+            f"dead_code_share_{level}": used.num_dead / used.size,
+            f"gini_{level}": used.gini,
+            f"branching_{level}": branches.effective[level - 1],
+        }
+    figures.levels |= {
+        "size": [used.size for used in usage],
+        "active_codes": [used.num_active for used in usage],
+        "dead_codes": [used.num_dead for used in usage],
+        "perplexity": [used.perplexity for used in usage],
+        "gini": [used.gini for used in usage],
+        "branching": list(branches.effective),
+        "num_prefixes": list(branches.num_prefixes),
+    }
+
+
+def measure_ids(table: CodeTable, figures: Figures) -> None:
+    """Add whether ids are unique as they stand; after `measure_codes`."""
+    published = table.as_published
+    if published is None:
+        num_collided = round(figures.metrics["collided_item_rate"] * table.codes.num_items)
+        figures.unmeasured["resolved_collision_rate"] = (
+            f"{num_collided:,} items share a code and nothing in the table tells them apart, so "
+            "these are codes before resolution; published like this, their ids are ambiguous"
+        )
+        return
+    figures.metrics["resolved_collision_rate"] = collisions(published).collision_rate
+    if table.suffixes is not None:
+        figures.metrics["suffixed_item_rate"] = figures.metrics["collided_item_rate"]
