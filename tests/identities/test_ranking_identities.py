@@ -17,7 +17,9 @@ from sidmint.evaluation import (
     random_negatives,
     retention,
 )
-from sidmint.evaluation import pool as pools
+from sidmint.evaluation.code_ranks import EqualCodesSearch, rank_by_prefix
+from sidmint.evaluation.cosines import CosineSearch
+from sidmint.evaluation.pool import Pool
 
 
 def ranks(*better_and_tied):
@@ -42,6 +44,10 @@ def by_sorting(scores, asked):
         bar = scores[query, target]
         found.append((sum(scores[query, others] > bar), sum(scores[query, others] == bar)))
     return found
+
+
+def rank_by_cosine(vectors, asked):
+    return CosineSearch(Pool.of(vectors)).rank(asked)
 
 
 def pairs_of(found):
@@ -113,17 +119,15 @@ def test_swapping_sides_mirrors_the_area():
 
 def test_the_nearest_item_has_rank_zero_and_the_query_is_out():
     vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0]], dtype=np.float32)
-    found = pools.rank_by_cosine(pools.Pool.of(vectors), cases((0, 1), (0, 2), (0, 3)))
+    found = rank_by_cosine(vectors, cases((0, 1), (0, 2), (0, 3)))
     assert pairs_of(found) == [(0, 0), (1, 0), (2, 0)]
 
 
-@pytest.mark.parametrize("entries", [2**24, 64, 1])
-def test_cosine_ranks_with_exact_ties_are_those_of_sorting(monkeypatch, entries):
-    monkeypatch.setattr(pools, "_BLOCK_ENTRIES", entries)
+def test_cosine_ranks_with_exact_ties_are_those_of_sorting():
     grid = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]], dtype=np.float32)
     vectors = grid[np.random.default_rng(1).integers(0, 5, 18)]
     asked = every_case(18)
-    found = pools.rank_by_cosine(pools.Pool.of(vectors), asked)
+    found = rank_by_cosine(vectors, asked)
     assert pairs_of(found) == by_sorting(vectors @ vectors.T, asked)
 
 
@@ -132,14 +136,14 @@ def test_prefix_and_equal_code_ranks_are_those_of_sorting():
     asked = every_case(25)
     equal = codes[:, None] == codes[None]
     prefix = np.logical_and.accumulate(equal, axis=2).sum(axis=2)
-    pool = pools.Pool.of(codes)
-    assert pairs_of(pools.rank_by_prefix(pool, asked)) == by_sorting(prefix, asked)
-    assert pairs_of(pools.rank_by_equal_codes(pool, asked)) == by_sorting(equal.sum(2), asked)
+    pool = Pool.of(codes)
+    assert pairs_of(rank_by_prefix(pool, asked)) == by_sorting(prefix, asked)
+    assert pairs_of(EqualCodesSearch(pool).rank(asked)) == by_sorting(equal.sum(2), asked)
 
 
 def test_prefix_ranks_by_hand():
     codes = np.array([(0, 0), (0, 0), (0, 1), (1, 0), (1, 1)], dtype=np.int32)
-    found = pools.rank_by_prefix(pools.Pool.of(codes), cases((0, 1), (0, 2), (0, 4), (3, 4)))
+    found = rank_by_prefix(Pool.of(codes), cases((0, 1), (0, 2), (0, 4), (3, 4)))
     # From 0: item 1 shares two codes, 2 shares one, 3 and 4 none. From 3: only 4 shares one.
     assert pairs_of(found) == [(0, 0), (1, 0), (2, 1), (0, 0)]
 
@@ -150,8 +154,8 @@ def test_ranks_do_not_depend_on_the_order_of_rows():
     asked, shuffle = every_case(60), rng.permutation(60)
     place = np.argsort(shuffle).astype(np.int32)
     moved = Cases(place[asked.queries], place[asked.targets])
-    one = pools.rank_by_cosine(pools.Pool.of(vectors), asked)
-    other = pools.rank_by_cosine(pools.Pool.of(vectors[shuffle]), moved)
+    one = rank_by_cosine(vectors, asked)
+    other = rank_by_cosine(vectors[shuffle], moved)
     assert pairs_of(one) == pairs_of(other)
 
 
@@ -191,8 +195,8 @@ def test_neighbours_match_better_than_strangers():
 def test_hierarchical_ids_are_searched_by_prefix_and_others_by_equal_codes():
     _, codes, _ = world()
     asked = cases(*((n, n + 1) for n in range(0, 58, 2)))
-    pool = pools.Pool.of(codes)
-    by_prefix, by_equal = pools.rank_by_prefix(pool, asked), pools.rank_by_equal_codes(pool, asked)
+    pool = Pool.of(codes)
+    by_prefix, by_equal = rank_by_prefix(pool, asked), EqualCodesSearch(pool).rank(asked)
     assert pairs_of(evaluate_world(hierarchical=True).prefix) == pairs_of(by_prefix)
     assert pairs_of(evaluate_world(hierarchical=False).prefix) == pairs_of(by_equal)
     assert pairs_of(by_prefix) != pairs_of(by_equal)
@@ -223,7 +227,7 @@ def test_weighted_match_halves_with_each_level():
     from sidmint.evaluation.item_to_item import Matches
 
     asked = cases((0, 1), (0, 2), (0, 3), (0, 4))
-    pool = pools.Pool.of(codes.astype(np.float32))
+    pool = CosineSearch(Pool.of(codes.astype(np.float32)))
     assert Matches(codes, pool, True).weighted(asked).tolist() == [1.5, 1.0, 0.0, 1.75]
     assert Matches(codes, pool, False).weighted(asked).tolist() == [2, 2, 2, 3]
     assert Matches(codes, pool, True).exact(asked).tolist() == [0, 0, 0, 1]

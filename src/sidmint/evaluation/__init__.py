@@ -12,6 +12,15 @@ from sidmint.evaluation.ranking import (
     retention,
 )
 from sidmint.evaluation.segments import SEGMENTS, SegmentScore, assign_segments, score_segments
+from sidmint.evaluation.uncertainty import (
+    Difference,
+    Interval,
+    Statistic,
+    bootstrap,
+    paired_difference,
+    percentile_interval,
+    resampled_means,
+)
 
 __all__ = [
     "Cases",
@@ -31,4 +40,11 @@ __all__ = [
     "score_segments",
     "ColdReach",
     "cold_reach",
+    "Interval",
+    "Difference",
+    "Statistic",
+    "bootstrap",
+    "paired_difference",
+    "resampled_means",
+    "percentile_interval",
 ]

@@ -9,14 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sidmint.errors import BadInput
-from sidmint.evaluation.pool import (
-    Pool,
-    common_prefix,
-    rank_by_cosine,
-    rank_by_equal_codes,
-    rank_by_prefix,
-    unit_rows,
-)
+from sidmint.evaluation.code_ranks import EqualCodesSearch, common_prefix, rank_by_prefix
+from sidmint.evaluation.cosines import CosineSearch
+from sidmint.evaluation.pool import Pool
 from sidmint.evaluation.protocol import Cases
 from sidmint.evaluation.ranking import Ranks, area_under_curve, hit_rate, random_hit_rate, retention
 from sidmint.progress import Track, silent
@@ -61,6 +56,7 @@ def item_to_item(
     negatives: Cases,
     hierarchical: bool = True,
     track: Track = silent,
+    device: str = "auto",
 ) -> ItemToItem:
     """`ItemToItem` of a catalogue with `vectors` (N, D) and `codes` (N, L).
 
@@ -68,7 +64,9 @@ def item_to_item(
     codes. `codes` are the published ones, without the suffix that tells a bucket apart.
     Hierarchical ids are matched by their common prefix, others by the number of equal codes.
     `negatives` repeat the queries of `cases` with unrelated targets (`random_negatives`).
-    Ranks are exact, over all N items; scores are formed in blocks: time T N D, memory bounded.
+    Ranks are exact, over all N items, and the same on every `device` (auto, cpu, cuda, cuda:N;
+    auto is CUDA where there is one). Time O(T N D); memory beyond the arguments is bounded by a
+    few copies of the vectors.
     """
     if len(cases) == 0:
         raise BadInput(
@@ -76,18 +74,21 @@ def item_to_item(
             "ingest.min_interactions, or give interactions in which users have several events"
         )
     by_code = Pool.of(codes)
-    by_reconstruction = by_code.through(reconstruct)
-    rank_by_codes = rank_by_prefix if hierarchical else rank_by_equal_codes
-    match = Matches(codes, by_reconstruction, hierarchical)
+    reconstructed = CosineSearch(by_code.through(reconstruct), device)
+    match = Matches(codes, reconstructed, hierarchical)
     auc_embedding, auc_prefix, auc_exact = (
         area_under_curve(score(cases), score(negatives))
         for score in (match.cosine, match.weighted, match.exact)
     )
     return ItemToItem(
         num_items=len(vectors),
-        original=rank_by_cosine(Pool.of(vectors), cases, track),
-        reconstructed=rank_by_cosine(by_reconstruction, cases, track),
-        prefix=rank_by_codes(by_code, cases),
+        original=CosineSearch(Pool.of(vectors), device).rank(cases, track),
+        reconstructed=reconstructed.rank(cases, track),
+        prefix=(
+            rank_by_prefix(by_code, cases)
+            if hierarchical
+            else EqualCodesSearch(by_code, device).rank(cases, track)
+        ),
         auc_embedding=auc_embedding,
         auc_prefix=auc_prefix,
         auc_exact=auc_exact,
@@ -99,16 +100,12 @@ class Matches:
     """Scores (T,) of single pairs, for the AUCs."""
 
     codes: Ints
-    reconstructed: Pool
+    reconstructed: CosineSearch
     hierarchical: bool
 
     def cosine(self, cases: Cases) -> npt.NDArray[np.float64]:
         """Cosine of the reconstructed vectors."""
-        unit = unit_rows(self.reconstructed.rows)
-        left, right = (self.reconstructed.row_of[s] for s in (cases.queries, cases.targets))
-        blocks = np.array_split(np.arange(len(cases)), len(cases) // 65_536 + 1)
-        scores = [np.einsum("td,td->t", unit[left[b]], unit[right[b]]) for b in blocks]
-        return np.concatenate(scores).astype(np.float64)
+        return self.reconstructed.scores(cases)
 
     def weighted(self, cases: Cases) -> npt.NDArray[np.float64]:
         """Sum of 2^-(l-1) over the levels of the common prefix (our reading of DRQ 5.5).

@@ -18,7 +18,8 @@ from sidmint.types import Ints
 class Cases:
     """Test cases as row numbers into the catalogue: from `queries` (T,), find `targets` (T,).
 
-    `users` (T,) are numbers of the users who asked, None where nobody did.
+    `users` (T,) are the numbers of those who asked, None where that is not known: cases of one
+    user are no independent draws (`bootstrap`).
     """
 
     queries: Ints
@@ -45,7 +46,8 @@ def held_out_cases(
 
     Our reading, where DRQ gives the pair but not its direction: the query is the earlier item
     and the target the later one. So the answer is what training has not seen, and a case on a
-    withheld item counts for the cold segment. Cases come by user and position.
+    withheld item counts for the cold segment. Cases come by user and position, and carry the
+    user's number.
     """
     order = np.lexsort((positions, users))
     users, positions, items = users[order], positions[order], items[order]
