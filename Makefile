@@ -3,8 +3,10 @@ PYTHON ?= python3
 EXTRAS ?= dev
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Where the browser tests leave their pictures of the report.
+export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
 
-.PHONY: help setup demo test test-slow test-all lint format bench results clean
+.PHONY: help setup demo test test-slow test-all lint format bench results paper-drq clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -44,6 +46,8 @@ bench: setup  ## speed beside the peers, then every stage on a real catalogue (D
 	$(BIN)/python benchmarks/assignment.py
 	$(BIN)/python benchmarks/kmeans.py
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/diagnostics.py
+	$(BIN)/python benchmarks/item_to_item.py
 	$(BIN)/python benchmarks/pairs.py --items $(DATA)/beauty/items.parquet \
 	    --interactions $(DATA)/beauty/interactions.parquet
 	$(BIN)/python benchmarks/chain.py --items $(DATA)/beauty/items.parquet \
@@ -51,6 +55,9 @@ bench: setup  ## speed beside the peers, then every stage on a real catalogue (D
 
 results: setup  ## docs/RESULTS.md: every tokenizer on DATA/beauty and DATA/toys; goes on where it stopped
 	$(BIN)/python benchmarks/quality.py --data $(DATA)
+
+paper-drq: setup  ## docs/PAPER_DRQ.md: DRQ's Tables 1-5 beside ours, at 3 x 4,096 and on DATA; resumable
+	$(BIN)/python benchmarks/paper_drq.py --data $(DATA)
 
 clean:  ## remove what a build made; keeps .venv, your files and the registry
 	rm -rf data/build .sidmint
