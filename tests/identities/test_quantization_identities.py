@@ -46,8 +46,16 @@ def test_a_collapsed_codebook_is_searched_by_its_distinct_codewords() -> None:
     points = torch.randn(200, 8, generator=generator)
     expected = (copies == nearest(points, distinct)[:, None]).int().argmax(dim=1)
     assert torch.equal(nearest(points, distinct[copies]), expected)
-    assert len(Assigner(distinct[copies]).codewords_Kd) == len(copies.unique())
-    assert len(Assigner(torch.zeros(64, 8)).codewords_Kd) == 1
+    assert len(Assigner(distinct[copies]).distinct_Kd) == len(copies.unique())
+    assert len(Assigner(torch.zeros(64, 8)).distinct_Kd) == 1
+
+
+def test_codes_of_a_collapsed_level_number_its_whole_codebook() -> None:
+    tables = [torch.tensor([[0.0], [0.0], [5.0], [10.0]]), torch.tensor([[0.0], [1.0]])]
+    points = torch.tensor([[6.0], [1.0], [10.0]])
+    expected = [[2, 1], [0, 1], [3, 0]]
+    assert residual_walk(points, tables).codes_NL.tolist() == expected
+    assert residual_codes(points, tables).tolist() == expected
 
 
 def test_codewords_that_begin_alike_are_not_taken_for_equal() -> None:

@@ -55,20 +55,19 @@ class Assigner:
     """
 
     def __init__(self, codewords_Kd: Tensor, product: Kind | None = None) -> None:
-        self.codewords_Kd = codewords_Kd.detach()
+        codewords_Kd = codewords_Kd.detach()
         # Equal codewords, as a collapsed level has them, would leave every comparison open.
-        self.code_of = first_of_equals(self.codewords_Kd)
-        if self.code_of is not None:
-            self.codewords_Kd = self.codewords_Kd[self.code_of]
-        kind = product or fast_product(self.codewords_Kd)
+        self.code_of = first_of_equals(codewords_Kd)
+        self.distinct_Kd = codewords_Kd if self.code_of is None else codewords_Kd[self.code_of]
+        kind = product or fast_product(self.distinct_Kd)
         self.factor = 1.0
         self.minus_centre_d: Tensor | None = None
-        self.moved_Kd = self.codewords_Kd
-        factor = _power_of_two_near_1_over(self.codewords_Kd)
+        self.moved_Kd = self.distinct_Kd
+        factor = _power_of_two_near_1_over(self.distinct_Kd)
         if kind is not None or not 2.0**-8 < factor < 2.0**8:
             self.factor = factor
-            self.minus_centre_d = -(self.codewords_Kd * factor).mean(dim=0)
-            self.moved_Kd = self._moved(self.codewords_Kd)
+            self.minus_centre_d = -(self.distinct_Kd * factor).mean(dim=0)
+            self.moved_Kd = self._moved(self.distinct_Kd)
         self.half_norms_K = (self.moved_Kd.double().square().sum(dim=1) / 2).float()
         self.largest_norm = self.half_norms_K.max().mul(2).sqrt()
         self.directions_dK = (-self.moved_Kd).T.contiguous()
@@ -76,14 +75,14 @@ class Assigner:
         self.floor = codewords_Kd.shape[1] * LOST_BELOW_FLOAT32
         self.groups: Groups | None = None
         if kind is not None:
-            self.groups = Groups(self.codewords_Kd, self.moved_Kd, self.half_norms_K, kind)
+            self.groups = Groups(self.distinct_Kd, self.moved_Kd, self.half_norms_K, kind)
 
     def __call__(self, points_Nd: Tensor) -> Tensor:
         """The codes (N,) int64 of these points; see `nearest`."""
         points_Nd = points_Nd.detach()
         codes_N = torch.empty(len(points_Nd), dtype=torch.int64, device=points_Nd.device)
         scores = SCORES_IN_CACHE * (1 if self.groups is None else 2)
-        block = max(64, scores // len(self.codewords_Kd))
+        block = max(64, scores // len(self.distinct_Kd))
         for start in range(0, len(points_Nd), block):
             points_Bd = points_Nd[start : start + block]
             moved_Bd = self._moved(points_Bd)
@@ -124,7 +123,7 @@ class Assigner:
             closed_BK = scores_BK[open_rows] > limit_B[open_rows, None]
             closed_BK.scatter_(1, codes_B[open_rows, None], False)
             rows_P, codes_P = where(closed_BK.logical_not_())
-            codes_B[open_rows] = _settle(points_Bd[open_rows], self.codewords_Kd, rows_P, codes_P)
+            codes_B[open_rows] = _settle(points_Bd[open_rows], self.distinct_Kd, rows_P, codes_P)
         return codes_B
 
     def _by_coarse(self, groups: Groups, points_Bd: Tensor, moved_Bd: Tensor) -> Tensor | None:
@@ -144,7 +143,7 @@ class Assigner:
         keep_P = possible(rows_P, scores_P[:, None], errors_P, len(points_Bd))[:, 0]
         rows_P, codes_P = _without_single(rows_P[keep_P], codes_P[keep_P], codes_B)
         rows_R, rows_P = torch.unique(rows_P, return_inverse=True)
-        codes_B[rows_R] = _settle(points_Bd[rows_R], self.codewords_Kd, rows_P, codes_P)
+        codes_B[rows_R] = _settle(points_Bd[rows_R], self.distinct_Kd, rows_P, codes_P)
         return codes_B
 
 

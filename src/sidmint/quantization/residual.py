@@ -83,8 +83,8 @@ def residual_codes(
             piece = latent_Nd[start : start + ROWS_AT_ONCE]
             if not isinstance(piece, Tensor):
                 piece = torch.from_numpy(np.array(piece, dtype=np.float32)).to(device)
-            for level, assigner in enumerate(assigners):
+            for level, (assigner, codebook_Kd) in enumerate(zip(assigners, codebooks, strict=True)):
                 codes_B = assigner(piece)
                 codes_NL[start : start + ROWS_AT_ONCE, level] = codes_B
-                piece = piece - embedding(codes_B, assigner.codewords_Kd)
+                piece = piece - embedding(codes_B, codebook_Kd)
     return codes_NL
