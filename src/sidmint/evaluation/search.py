@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sidmint.errors import BadInput
+from sidmint.devices import resolve_device
 from sidmint.evaluation.comparing import compare
 from sidmint.evaluation.pool import Pool
 from sidmint.evaluation.protocol import Cases
@@ -48,7 +48,7 @@ class Search(ABC):
     """How far a score of `block` may lie from the exact one; 0 where it is exact."""
 
     def __init__(self, pool: Pool, rows: npt.NDArray[np.float32], device: str = "auto") -> None:
-        self.device = search_device(device)
+        self.device = resolve_device(device)
         self.row_of = pool.row_of
         self.rows_GD = torch.from_numpy(rows).to(self.device)
         self.multiplicity = np.bincount(pool.row_of, minlength=len(rows))
@@ -130,15 +130,3 @@ class Search(ABC):
             )
             scores[start : start + piece] = self.exact_pairs(left_PD, right_PD).cpu().numpy()
         return scores
-
-
-def search_device(device: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` as a torch device; auto is CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.split(":")[0] not in BLOCKS or (device != "cpu" and not torch.cuda.is_available()):
-        raise BadInput(
-            "a search runs on auto, cpu, cuda or cuda:N, the latter where torch sees a CUDA "
-            f"device; got {device!r}"
-        )
-    return torch.device(device)

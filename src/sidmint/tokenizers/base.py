@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from sidmint.errors import BadInput
@@ -190,21 +189,6 @@ def check_vectors(
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise BadInput(f"the vector of {who}{more} holds NaN or infinity; mend the embeddings")
     return values
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` as a torch device; auto is CUDA where there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cpu":
-        return torch.device("cpu")
-    if device.split(":")[0] != "cuda":
-        raise BadInput(f"train.device is {device!r}; choose auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        raise BadInput(
-            f"train.device is {device!r}, but torch sees no CUDA device; use auto or cpu"
-        )
-    return torch.device(device)
 
 
 def describe_fit(

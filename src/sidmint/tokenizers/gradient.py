@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
+from sidmint.devices import resolve_device
 from sidmint.errors import BadInput
 from sidmint.losses import LossTerm, TokenizerStep, term
 from sidmint.progress import Track, silent
@@ -33,7 +34,6 @@ from sidmint.tokenizers.base import (
     TrainingLog,
     check_vectors,
     describe_fit,
-    resolve_device,
 )
 from sidmint.tokenizers.batches import (
     Batch,

@@ -11,6 +11,7 @@ from typing import Self, cast
 import numpy as np
 import torch
 
+from sidmint.devices import resolve_device
 from sidmint.errors import BadInput
 from sidmint.quantization.kmeans import KMeans, cluster_means
 from sidmint.quantization.residual import residual_codes
@@ -20,7 +21,6 @@ from sidmint.tokenizers.base import (
     Tokenizer,
     TokenizerConfig,
     check_vectors,
-    resolve_device,
 )
 from sidmint.types import Codebooks, Floats, Ints
 

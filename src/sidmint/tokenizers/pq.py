@@ -12,6 +12,7 @@ from typing import ClassVar, cast
 import torch
 from pydantic import Field
 
+from sidmint.devices import resolve_device
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
 from sidmint.quantization.blocks import block_codes, block_kmeans, block_ranges, padded
@@ -24,7 +25,6 @@ from sidmint.tokenizers.base import (
     TrainingLog,
     check_vectors,
     describe_fit,
-    resolve_device,
 )
 from sidmint.tokenizers.plain import PlainTokenizer, inertia_curve
 from sidmint.types import Codebooks, Floats, Ints, Pairs

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from sidmint.devices import resolve_device
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct, residual_kmeans
 from sidmint.seeds import seed_for
@@ -27,7 +28,6 @@ from sidmint.tokenizers.base import (
     TrainingLog,
     check_vectors,
     describe_fit,
-    resolve_device,
 )
 from sidmint.tokenizers.batches import check_pairs
 from sidmint.tokenizers.plain import PlainTokenizer, inertia_curve
