@@ -34,8 +34,11 @@ INTRODUCTION = """\
 Written by `make paper-drq`; do not edit. Rows with all settings and further figures:
 [results/paper_drq.jsonl](results/paper_drq.jsonl).
 
-DRQ (arXiv 2606.01844) compares five tokenizers on 500,000 short videos of a platform. That
-catalogue is not public, so what can be repeated is not its figures but the comparison: the same
+**A catalogue or a tokenizer that is not below has not been run yet**; the command goes on where it
+stopped.
+
+DRQ (arXiv 2606.01844) compares five tokenizers on short videos of a platform, 15 million of them,
+and prints figures of 500,000 (its collision rates say so). That catalogue is not public, so what can be repeated is not its figures but the comparison: the same
 five, the same sizes, the same measures, on a **synthetic** catalogue of as many items whose raw
 vectors have the geometry of the paper's (`benchmarks/drq_world.py`), and on two public ones of
 12,000 products at 3 x 256. A cell is **ours (the paper's)**. On the public catalogues the paper's
