@@ -38,11 +38,12 @@ Written by `make paper-drq`; do not edit. Rows with all settings and further fig
 stopped.
 
 DRQ (arXiv 2606.01844) compares five tokenizers on short videos of a platform, 15 million of them,
-and prints figures of 500,000 (its collision rates say so). That catalogue is not public, so what can be repeated is not its figures but the comparison: the same
-five, the same sizes, the same measures, on a **synthetic** catalogue of as many items whose raw
-vectors have the geometry of the paper's (`benchmarks/drq_world.py`), and on two public ones of
-12,000 products at 3 x 256. A cell is **ours (the paper's)**. On the public catalogues the paper's
-figure stands there for orientation alone: its codebooks are 16 times as large.
+and prints figures of 500,000 (its collision rates say so). That catalogue is not public, so what
+can be repeated is not its figures but the comparison: the same five, the same sizes, the same
+measures, on a **synthetic** catalogue of as many items whose raw vectors have the geometry of the
+paper's (`benchmarks/drq_world.py`), and on two public ones of 12,000 products at 3 x 256. A cell is
+**ours (the paper's)**. On the public catalogues the paper's figure stands there for orientation
+alone: its codebooks are 16 times as large.
 
 What the paper leaves open, and how it is read here:
 
