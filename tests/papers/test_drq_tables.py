@@ -1,14 +1,9 @@
 """DRQ's findings as checks: the paper's own figures must pass them, exchanged ones must not."""
 
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from drq_findings import findings
 from drq_page import judged, page
 from drq_printed import LABELS, PRINTED, RAW

@@ -2,16 +2,12 @@
 
 import json
 import sys
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import drq_runs
 import drq_world
+import numpy as np
 import paper_drq
+import pytest
 from drq_measures import KAPPAS, dimension_cosine
 from drq_printed import PRINTED, RAW
 from drq_tables import NAMES, SPACES, TABLE_1

@@ -1,15 +1,10 @@
 """The synthetic industrial world of `make paper-drq`: what it says of itself is so."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import drq_world
+import numpy as np
+import pytest
 from drq_printed import PRINTED, RAW
 from drq_surface import NUM_DIMENSIONS, spectrum
 from drq_users import Groups
