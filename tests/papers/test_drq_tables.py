@@ -52,6 +52,8 @@ def rows_of_the_papers_own_figures(seeds=(7,), factor=1.0):
                     "settings": {"sizes": [4096, 4096, 4096]},
                     "seed": seed,
                     "cpu_s": 1.0,
+                    "num_steps": 2100,
+                    "collapsed": [],
                     "metrics": metrics | {"num_cases": 10_000},
                 }
             )
