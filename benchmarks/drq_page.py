@@ -25,6 +25,7 @@ from drq_tables import (
     unquantized_tabled,
     utilization_tabled,
 )
+from older_rows import older_rows
 
 INDUSTRIAL = "industrial"
 YES_NO = {True: "yes", False: "no", None: "-"}
@@ -88,11 +89,12 @@ tokenizer that the paper names, *found* the one that leads here; where all have 
 
 def page(rows: Iterable[Row]) -> str:
     """The whole page as Markdown, one section a catalogue, size and sizes."""
+    shown = list(rows)
     sections: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in shown:
         is_public, sizes = row["catalogue"] != INDUSTRIAL, tuple(row["settings"]["sizes"])
         sections[is_public, row["catalogue"], row["num_items"], sizes].append(row)
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION + older_rows(shown)]
     for (_, catalogue, num_items, sizes), found in sorted(sections.items()):
         parts.append(_section(catalogue, num_items, sizes, found))
     return "\n".join(parts).rstrip() + "\n"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from older_rows import older_rows
 from quality_runs import BASELINES, CONTROLS, DRQ, RUNS
 
 Row = dict[str, Any]
@@ -73,7 +74,8 @@ def write_page(rows: Iterable[Row], path: Path) -> None:
     for row in rows:
         if row["name"] in RUNS:
             grouped[row["catalogue"]][row["name"]].append(row)
-    parts = [INTRODUCTION]
+    shown = [row for runs in grouped.values() for own in runs.values() for row in own]
+    parts = [INTRODUCTION + older_rows(shown)]
     for catalogue, runs in sorted(grouped.items()):
         num_items = next(iter(runs.values()))[0]["metrics"]["num_items"]
         floor = next(iter(runs.values()))[0]["metrics"]["duplicate_floor"]

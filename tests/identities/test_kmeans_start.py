@@ -1,4 +1,4 @@
-"""k-means||: a start in a few passes that is as good as one in a pass a codeword."""
+"""Where k-means starts: k-means|| is as good as greedy k-means++, and a start is shrunk by need."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sidmint.quantization import oversampling
 from sidmint.quantization.assignment import nearest
 from sidmint.quantization.kmeans import TooFewPoints, kmeans, plus_plus
 from sidmint.quantization.oversampling import oversampled_plus_plus, squared_distances
+from sidmint.quantization.shrinkage import SCALES, shrunk
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -80,3 +81,40 @@ def test_few_codes_keep_the_greedy_start() -> None:
     assert torch.equal(
         kmeans_module._start(points, 24, generator()), plus_plus(points, 24, generator())
     )
+
+
+def noisy_clusters(correlation: float, num_clusters: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of which two of a cluster correlate so much, and one point of each as a start."""
+    centres = torch.randn(num_clusters, 400, generator=generator()) * correlation**0.5
+    members = torch.arange(1000) % num_clusters
+    noise = torch.randn(1000, 400, generator=generator(1)) * (1 - correlation) ** 0.5
+    points = centres[members] + noise + 3.0
+    return points, points[:num_clusters]
+
+
+@pytest.mark.parametrize("correlation", SCALES[1:4])
+def test_the_best_scale_is_the_correlation_of_a_point_with_its_codeword(correlation: float) -> None:
+    points, start = noisy_clusters(correlation)
+    mean = points.mean(dim=0)
+    expected = mean + correlation * (start - mean)
+    torch.testing.assert_close(shrunk(points, start, generator()), expected, atol=1e-5, rtol=0)
+
+
+def test_far_clusters_keep_their_start() -> None:
+    points, start = noisy_clusters(0.95)
+    assert shrunk(points, start, generator()) is start
+
+
+def test_codewords_that_are_all_the_points_stay_where_they_are() -> None:
+    points = torch.randn(50, 200, generator=generator())
+    assert shrunk(points.repeat(3, 1), points, generator()) is points
+
+
+def test_a_shrunk_start_starves_no_code_of_a_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = torch.randn(6000, 128, generator=generator())
+    fitted = kmeans(cloud, 128, generator())
+    monkeypatch.setattr(kmeans_module, "shrunk", lambda _points, start, _generator: start)
+    unshrunk = kmeans(cloud, 128, generator())
+    few, many = ((each.codes_N.bincount() < 5).sum() for each in (fitted, unshrunk))
+    assert few < many / 4
+    assert fitted.inertia[-1] < unshrunk.inertia[-1]

@@ -262,6 +262,7 @@ def test_from_one_start_kmeans_ends_where_scikit_learn_ends(
 ) -> None:
     cluster = pytest.importorskip("sklearn.cluster", reason="scikit-learn is not installed")
     points = worlds.smooth_items(600)
+    monkeypatch.setattr(kmeans_module, "shrunk", lambda _points, start, _generator: start)
     for seed in range(3):
         start, _ = cluster.kmeans_plusplus(points, 24, random_state=seed)
         monkeypatch.setattr(kmeans_module, "plus_plus", lambda *_, s=start: torch.from_numpy(s))

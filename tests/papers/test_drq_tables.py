@@ -9,6 +9,8 @@ from drq_page import judged, page
 from drq_printed import LABELS, PRINTED, RAW
 from drq_tables import TABLE_1, laid_out
 
+from sidmint.stages.train import RESULT_VERSION
+
 PAPERS_OWN = {name: dict(figures) for name, figures in PRINTED.items() if name != RAW}
 BY_NAME = {finding.claim: finding for finding in findings(4096)}
 
@@ -53,6 +55,7 @@ def rows_of_the_papers_own_figures(seeds=(7,), factor=1.0):
                     "seed": seed,
                     "cpu_s": 1.0,
                     "num_steps": 2100,
+                    "result_version": RESULT_VERSION,
                     "collapsed": [],
                     "metrics": metrics | {"num_cases": 10_000},
                 }
@@ -153,6 +156,13 @@ def test_every_cell_shows_ours_and_the_papers_figure_in_its_own_place():
     assert all(ours == papers for ours, papers in cells)
     assert f"{len(BY_NAME)} of {len(BY_NAME)} findings hold" in text
     assert "not examined" not in text
+
+
+def test_rows_of_older_code_are_counted_and_said():
+    rows = rows_of_the_papers_own_figures()
+    assert "training code" not in page(rows)
+    rows[1]["result_version"] -= 1
+    assert f"**1 of {len(rows)} rows are of training code before the present one**" in page(rows)
 
 
 def test_two_seeds_are_shown_as_mean_and_spread_and_judged_alone():

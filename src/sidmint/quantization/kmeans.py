@@ -18,6 +18,7 @@ from sidmint.progress import Track, silent
 from sidmint.quantization.assignment import nearest
 from sidmint.quantization.collective import gathered, own_rows, summed
 from sidmint.quantization.oversampling import oversampled_plus_plus, squared_distances
+from sidmint.quantization.shrinkage import shrunk
 
 ROWS_AT_ONCE = 1 << 14
 """Rows that are summed in float64 at a time."""
@@ -59,7 +60,7 @@ def kmeans(
     """K codewords that (locally) minimise the sum of squared distances of all points.
 
     Lloyd's algorithm from a greedy k-means++ start, or a k-means|| one from 1,024 codewords
-    on; every point in the start and in every iteration. Ends
+    on, drawn towards the mean as far as that helps (`shrunk`); every point in every iteration. Ends
     when an iteration lowers the inertia by less than `tolerance` of it and no cluster is
     empty, or after `iterations`. An empty cluster takes the point that lies farthest from
     its own codeword. `swap_rounds` then try to leave the local minimum; see `_swap`.
@@ -69,7 +70,7 @@ def kmeans(
     num_distinct = count_distinct(points_Nd, at_least=num_codes)
     if num_distinct < num_codes:
         raise TooFewPoints(0, num_codes, num_distinct)
-    start_Kd = _start(points_Nd, num_codes, generator)
+    start_Kd = shrunk(points_Nd, _start(points_Nd, num_codes, generator), generator)
     fitted = _lloyd(points_Nd, start_Kd, iterations, tolerance)
     num_swapped = num_codes // 4
     for _ in range(swap_rounds):
@@ -218,8 +219,8 @@ def _swap(points_Nd: Tensor, fitted: KMeans, num_swapped: int, generator: Genera
     """Codewords (K, d) with the least useful ones moved to where the error is largest.
 
     The utility of a codeword is what the inertia would grow by if it were taken away; its
-    error is the inertia of its points. In high dimensions k-means++ spends codewords on
-    outliers, which Lloyd cannot take back; moving them is LBG-U (Fritzke 1997), several at a
+    error is the inertia of its points. k-means++ spends codewords on outliers, which Lloyd
+    cannot take back; moving them is LBG-U (Fritzke 1997), several at a
     time as in breathing k-means (Fritzke 2020). A moved codeword is put half way between
     the other codeword and one of its points.
     """
