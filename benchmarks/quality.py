@@ -192,12 +192,20 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
 
 
 def _append(row: Mapping[str, Any]) -> None:
-    """Add one line; lines are kept sorted, so that equal sets of runs are equal bytes."""
-    rows = {row["key"]: row for row in [*read_rows(), row]}
-    order = sorted(rows.values(), key=lambda r: (r["catalogue"], r["name"], r["seed"], r["key"]))
+    """Add one line in place of one that older code made of the same catalogue, name and seed.
+
+    Lines are kept sorted, so that equal sets of runs are equal bytes.
+    """
+    rows = {_place(each): each for each in [*read_rows(), row]}
+    order = [rows[place] for place in sorted(rows)]
     ROWS.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(each, sort_keys=True) + "\n" for each in order)
     ROWS.write_text(lines, encoding="utf-8")
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Where a row stands on the page."""
+    return row["catalogue"], row["name"], row["seed"]
 
 
 if __name__ == "__main__":
