@@ -75,8 +75,9 @@ What the paper leaves open, and how it is read here:
   a platform would, and stops early where held-out items gain nothing for a quarter of them. RQ-VAE
   and RQP-VAE start from an encoder trained without quantizer and from k-means on its latents, as
   they do everywhere in this project. On the synthetic world nothing later was better than that
-  start: their best state is the one after 37 joint steps, and RQ-VAE run to the last of 1,500
-  gives the same figures to all digits. What is theirs there is an autoencoder with k-means.
+  start (seen with seed 7 and result version 2): their best state was the one after 37 joint steps,
+  and RQ-VAE run to the last of 1,500 gave the same figures. What was theirs there is an autoencoder
+  with k-means.
   *Start untrained* is RQ-VAE from k-means on the latents of an untrained encoder, trained jointly
   from the first step. It takes no part in the findings.
 

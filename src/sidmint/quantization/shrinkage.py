@@ -14,7 +14,10 @@ SCALES = (1.0, 0.71, 0.5, 0.35, 0.25)
 """What is tried, each about half as much spread as the one before."""
 
 SAMPLED_PER_CODE, SAMPLED_AT_LEAST = 4, 1024
-"""Points that the scales are compared on: a small part of what one iteration takes."""
+"""Points that the scales are compared on: of many, a small part of what one iteration takes."""
+
+ROWS_AT_ONCE = 1 << 14
+"""Rows that are summed in float64 at a time."""
 
 
 def shrunk(points_Nd: Tensor, start_Kd: Tensor, generator: Generator) -> Tensor:
@@ -30,7 +33,7 @@ def shrunk(points_Nd: Tensor, start_Kd: Tensor, generator: Generator) -> Tensor:
     far apart keep 1, and `start_Kd` itself. `generator` lives on the CPU.
     """
     sample_Sd = _sampled(points_Nd, len(start_Kd), generator)
-    mean_d = points_Nd.mean(dim=0, dtype=torch.float64).to(start_Kd.dtype)
+    mean_d = _mean(points_Nd).to(start_Kd.dtype)
     starts = [start_Kd, *(torch.lerp(mean_d, start_Kd, scale) for scale in SCALES[1:])]
     return min(starts, key=lambda codewords_Kd: _inertia(sample_Sd, codewords_Kd))
 
@@ -41,6 +44,14 @@ def _sampled(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:
         return points_Nd
     rows_S = torch.randint(len(points_Nd), (num_sampled,), generator=generator)
     return points_Nd[rows_S.to(points_Nd.device)]
+
+
+def _mean(points_Nd: Tensor) -> Tensor:
+    """In float64, a block at a time: torch would copy all the points to float64 first."""
+    blocks = torch.split(points_Nd, ROWS_AT_ONCE)
+    return torch.stack([block_Bd.double().sum(dim=0) for block_Bd in blocks]).sum(0) / len(
+        points_Nd
+    )
 
 
 def _inertia(points_Sd: Tensor, codewords_Kd: Tensor) -> float:
