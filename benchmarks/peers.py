@@ -47,11 +47,20 @@ def timed(work: Callable[[], Any]) -> Timing:
 def in_turn(
     contestants: dict[str, Callable[[], Timing]], repetitions: int
 ) -> dict[str, list[Timing]]:
-    """Every contestant once, then every one again: what disturbs one disturbs them all."""
+    """Every contestant once, then every one again: what disturbs one disturbs them all.
+
+    Each run is printed as it ends, since one can take minutes and the rest may be cut off.
+    """
     timings: dict[str, list[Timing]] = {name: [] for name in contestants}
-    for _ in range(repetitions):
+    for repetition in range(1, repetitions + 1):
         for name, run in contestants.items():
-            timings[name].append(run())
+            timing = run()
+            timings[name].append(timing)
+            print(
+                f"[{repetition}/{repetitions}] {name}: {timing.wall_s:.2f} s wall, "
+                f"{timing.cpu_s:.2f} s CPU",
+                flush=True,
+            )
     return timings
 
 

@@ -14,10 +14,14 @@ from sidmint.errors import BadInput
 from sidmint.gate.rules import rules_for
 from sidmint.gate.thresholds import GateParams
 from sidmint.losses import LOSSES, Loss, TokenizerStep
+from sidmint.progress import silent
 from sidmint.tokenizers import RqVae, make_tokenizer
 from sidmint.tokenizers.base import describe_fit
 from sidmint.tokenizers.batches import Batch, SingleItems, split_rows
 from sidmint.tokenizers.encoders import Autoencoder
+from sidmint.tokenizers.gradient import Fit
+from sidmint.tokenizers.joint import JointTokenizer
+from sidmint.tokenizers.starting import Start, start_codebooks
 from sidmint.tokenizers.training import Losses, Schedule, train
 
 FAST = {"sizes": (8, 8), "hidden": (32,), "latent_dim": 8, "batch_size": 128}
@@ -61,6 +65,28 @@ def test_codebooks_start_where_the_config_says(start: str) -> None:
     metrics = {point.metric for point in log.curve}
     assert ("autoencoder_loss" in metrics) == (start == "autoencoder")
     assert {"loss", "reconstruction", "commitment", "perplexity_2", "dead_codes_1"} <= metrics
+
+
+@pytest.mark.parametrize("start", ["autoencoder", "latents"])
+@pytest.mark.parametrize("name", ["rq_vae", "rqp_vae", "rq_vae_rotation"])
+def test_starting_codewords_have_not_seen_the_items_held_out(name: str, start: Start) -> None:
+    """On noise, k-means lies nearer to the points that it was fitted to than to any others."""
+    tokenizer = make_tokenizer(name, {"sizes": (32, 32), "hidden": (32,), "latent_dim": 16})
+    assert isinstance(tokenizer, JointTokenizer)
+    vectors = torch.randn(400, 16, generator=torch.Generator().manual_seed(0))
+    network = tokenizer._make_network(16, seed=0)
+    network.autoencoder.learn_units(vectors)
+    inputs = network.autoencoder.to_units(vectors)
+    seen, held_out = torch.arange(200), torch.arange(200, 400)
+    draws = torch.Generator().manual_seed(0)
+    start_codebooks(
+        Fit(network, inputs, seen, held_out, None, draws, 0, silent), start, tokenizer.type_name
+    )
+    with torch.no_grad():
+        latent = network.autoencoder.latent(inputs)
+        _, quantized = network.quantizer(latent)
+    error = (latent - quantized).square().sum(dim=1)
+    assert error[seen].mean() < 0.8 * error[held_out].mean()
 
 
 def test_a_started_latent_has_unit_variance_and_the_same_reconstruction() -> None:

@@ -85,7 +85,8 @@ def test_encoders_of_all_runs_get_equal_steps_and_latents(num_items, sizes):
     }
     assert len(trained) == len(NAMES) - 1
     assert len(steps) == 1
-    for shared in ("latent_dim", "hidden", "batch_size", "validation_share"):
+    shared_by_all = ("latent_dim", "hidden", "batch_size", "learning_rate", "patience")
+    for shared in (*shared_by_all, "validation_share"):
         assert len({getattr(config, shared) for config in trained}) == 1
 
 

@@ -169,7 +169,7 @@ def test_a_bad_vector_is_named_by_its_item_and_nothing_is_written(artifacts: Art
 def test_fewer_items_than_codes_names_the_settings(artifacts: Artifacts) -> None:
     large = {"rq_kmeans": {"sizes": [512, 8]}}
     message = (
-        r"level 0 has 512 codes but only 26\d distinct items remain after ingest; "
+        r"level 0 has 512 codes but only 26\d distinct items to fit; "
         r"lower tokenizers\.rq_kmeans\.sizes\[0\] or ingest\.min_interactions"
     )
     with pytest.raises(BadInput, match=message):

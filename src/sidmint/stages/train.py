@@ -19,7 +19,7 @@ from sidmint.types import Outcome, Pairs
 if TYPE_CHECKING:
     from sidmint.tokenizers import CurvePoint, TrainingLog
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 
 def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:

@@ -142,7 +142,7 @@ class Tokenizer(ABC):
     def too_few(self, error: TooFewPoints) -> BadInput:
         """`TooFewPoints` in words that name the setting to change."""
         what = (
-            "distinct items remain after ingest"
+            "distinct items to fit"
             if error.level == 0
             else ("distinct residuals are left by the levels before it")
         )
