@@ -102,7 +102,8 @@ class GradientTokenizer(Tokenizer):
         validation_share: float = Field(0.05, gt=0, lt=1)
         """Share of items, drawn by seed, that no step trains on and that early stopping reads."""
         patience: int = Field(10, ge=1)
-        """Checks (40 a schedule) without a better held-out error before training stops."""
+        """Checks (40 a schedule) without a better held-out error before training stops. The rate
+        rises before it falls, and with thousands of codes so does the error: 40 runs through."""
         precision: Precision = "auto"
         """Of the matrix products of training: bfloat16 where the processor is fast at it."""
         losses: tuple[LossTerm, ...] = (term("reconstruction"),)
