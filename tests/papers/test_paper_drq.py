@@ -85,8 +85,15 @@ def test_encoders_of_all_runs_get_equal_steps_and_latents(num_items, sizes):
     }
     assert len(trained) == len(NAMES) - 1
     assert len(steps) == 1
-    shared_by_all = ("latent_dim", "hidden", "batch_size", "learning_rate", "patience")
-    for shared in (*shared_by_all, "validation_share"):
+    shared_by_all = (
+        "latent_dim",
+        "hidden",
+        "batch_size",
+        "learning_rate",
+        "patience",
+        "validation_share",
+    )
+    for shared in shared_by_all:
         assert len({getattr(config, shared) for config in trained}) == 1
 
 
