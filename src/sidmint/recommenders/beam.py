@@ -1,0 +1,78 @@
+"""Beam search over the ids that exist: batched, deterministic, no loop over beams.
+
+Shape letters: B histories, W beams, C children of a node, K codes of a level.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sidmint.recommenders.trie import Trie
+
+
+class CodeScorer(Protocol):
+    """What a generative recommender says of the next code, beam by beam."""
+
+    def first(self) -> Tensor:
+        """Log-probabilities (B, K_1) of the first code."""
+        ...
+
+    def following(self, level: int, parents_BW: Tensor, codes_BW: Tensor) -> Tensor:
+        """Log-probabilities (B, W, K_level) of the code at `level`.
+
+        Beam w continues beam `parents[b, w]` of the call before with `codes[b, w]`. At level 1
+        all parents are 0: there was one beam, the empty prefix.
+        """
+        ...
+
+
+@torch.no_grad()
+def beam_search(trie: Trie, scorer: CodeScorer, width: int) -> tuple[Tensor, Tensor]:
+    """The `width` best items of each history: rows (B, w) in the order of ids, and scores (B, w).
+
+    An item's score is the sum of its codes' log-probabilities, each over the whole level: a
+    code that no item has keeps its share, so that scores of different beams can be compared.
+    Prefixes that no item has are never entered. w is `width` or the number of items, if that
+    is smaller; where a beam ends without an item the row is -1 and the score -inf. Equal scores
+    go to the smaller id. As wide as the catalogue, the search is exhaustive.
+    """
+    log_probs = scorer.first().unsqueeze(1)
+    batch = len(log_probs)
+    nodes = torch.zeros((batch, 1), dtype=torch.long, device=log_probs.device)
+    scores = torch.zeros((batch, 1), dtype=log_probs.dtype, device=log_probs.device)
+    for level in range(trie.num_levels):
+        if level:
+            log_probs = scorer.following(level, parents, trie.codes[level - 1][nodes])
+        children, exists = trie.children(level, nodes)
+        gained = log_probs.gather(2, trie.codes[level][children])
+        candidates = (scores.unsqueeze(2) + gained).masked_fill(~exists, -torch.inf)
+        chosen, scores = _best(candidates.flatten(1), min(width, trie.num_items))
+        parents = chosen // children.shape[2]
+        nodes = children.flatten(1).gather(1, chosen)
+    # Beams stand in the order of ids; a stable sort by score keeps that order among equals.
+    ranked = torch.argsort(scores, dim=1, descending=True, stable=True)
+    nodes, scores = nodes.gather(1, ranked), scores.gather(1, ranked)
+    return torch.where(torch.isneginf(scores), -1, nodes), scores
+
+
+def _best(candidates_BX: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Places of the `width` highest, in rising order, and their values; ties to lower places.
+
+    Candidates stand in the order of ids as long as beams do, so a lower place is a smaller id.
+    `topk` leaves open which of several equal values it takes: rows where that matters are
+    sorted in full.
+    """
+    if candidates_BX.shape[1] <= width:
+        places = torch.arange(candidates_BX.shape[1], device=candidates_BX.device)
+        return places.expand(candidates_BX.shape), candidates_BX
+    values, places = candidates_BX.topk(width, dim=1)
+    floor = values[:, -1:]
+    is_open = ((candidates_BX >= floor).sum(dim=1) > width) & ~torch.isneginf(floor[:, 0])
+    if bool(is_open.any()):
+        ordered = candidates_BX[is_open].argsort(dim=1, descending=True, stable=True)
+        places[is_open] = ordered[:, :width]
+    places = places.sort(dim=1).values
+    return places, candidates_BX.gather(1, places)

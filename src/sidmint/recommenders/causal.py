@@ -1,0 +1,144 @@
+"""causal: one position an item, and a head a level that writes its Semantic ID code by code.
+
+The transformer runs once a history whatever the beam, and its sequences are L times shorter
+than those of models that read codes one by one (MARIUS; SID-MLP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sidmint.recommenders.base import RECOMMENDERS
+from sidmint.recommenders.beam import beam_search
+from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
+from sidmint.recommenders.transformer import CausalTransformer
+from sidmint.recommenders.trie import Trie
+
+
+class CausalConfig(NeuralConfig):
+    """Settings of `causal`."""
+
+    width: int = Field(128, ge=4)
+    heads: int = Field(4, ge=1)
+    hidden: int = Field(256, ge=1)
+    """Width of a level's head."""
+    beam: int = Field(50, ge=1)
+    """Beams at decoding time; at least as many as items are asked for."""
+
+
+class Head(nn.Module):
+    """p(c_l | h, c_<l): a hidden layer on the history and the sum of the codes so far."""
+
+    def __init__(self, width: int, hidden: int, size: int, dropout: float) -> None:
+        super().__init__()
+        self.from_history = nn.Linear(width, hidden)
+        self.from_codes = nn.Linear(width, hidden, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.to_codes = nn.Linear(hidden, size)
+
+    def forward(self, known: Tensor, so_far: Tensor | None) -> Tensor:
+        """Logits (..., K) of states (..., d) and code sums that broadcast against them."""
+        hidden = self.from_history(known)
+        if so_far is not None:
+            hidden = hidden + self.from_codes(so_far)
+        return self.to_codes(self.dropout(functional.gelu(hidden)))  # type: ignore[no-any-return]
+
+
+class CausalModule(nn.Module):
+    """Code embeddings a level, the transformer, a head a level; the ids as a buffer."""
+
+    codes: Tensor
+
+    def __init__(self, codes: Tensor, sizes: Sequence[int], config: CausalConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.register_buffer("codes", codes, persistent=False)
+        self.embeddings = nn.ParameterList(
+            nn.Parameter(torch.randn(size, width) * 0.02) for size in sizes
+        )
+        self.to_input = nn.Sequential(
+            nn.Linear(width * len(sizes), 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.body = CausalTransformer(
+            width, config.layers, config.heads, config.dropout, config.max_length
+        )
+        self.heads = nn.ModuleList(
+            Head(width, config.hidden, size, config.dropout) for size in sizes
+        )
+
+    def inputs(self, rows_BT: Tensor) -> Tensor:
+        """Item inputs (B, T, d): the sum of the code embeddings, and what an MLP makes of them."""
+        codes = self.codes[rows_BT.clamp(min=0)]
+        parts = [table[codes[..., level]] for level, table in enumerate(self.embeddings)]
+        mixed = self.to_input(torch.cat(parts, dim=-1))
+        return torch.stack(parts).sum(dim=0) + mixed  # type: ignore[no-any-return]
+
+
+@RECOMMENDERS.register("causal")
+class Causal(NeuralRecommender):
+    """p(item | history) = prod_l p(c_l | h, c_1 .. c_l-1), searched by a beam over the trie."""
+
+    name = "causal"
+    serves_unseen = True
+    Config = CausalConfig
+    config: CausalConfig
+    module: CausalModule
+
+    def build(self, table: IdTable) -> CausalModule:
+        """Sets up the trie as well: ids are part of what is decoded."""
+        self._trie = Trie.of(table.codes.values, self._device)
+        codes = torch.from_numpy(table.codes.values).long()
+        return CausalModule(codes, table.sizes, self.config)
+
+    def states(self, rows_BT: Tensor) -> Tensor:
+        """(B, T + 1, d)."""
+        return self.module.body(self.module.inputs(rows_BT))  # type: ignore[no-any-return]
+
+    def loss(self, rows_BT: Tensor) -> Tensor:
+        """Mean over events of the sum over levels of -log p(code | history, codes before it)."""
+        module = self.module
+        is_event = rows_BT >= 0
+        known = self.states(rows_BT[:, :-1])[is_event]
+        codes = module.codes[rows_BT[is_event]]
+        total, so_far = known.new_zeros(()), None
+        for level, (head, table) in enumerate(zip(module.heads, module.embeddings, strict=True)):
+            total = total + functional.cross_entropy(head(known, so_far), codes[:, level])
+            chosen = table[codes[:, level]]
+            so_far = chosen if so_far is None else so_far + chosen
+        return total
+
+    def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """By a beam of `beam`, or of `k` where more items are asked for."""
+        width = min(max(self.config.beam, k), self.num_items)
+        rows, scores = beam_search(self._trie, _CausalScorer(self.module, known_Bd), width)
+        return rows[:, :k], scores[:, :k]
+
+    def log_probabilities(self, known_Bd: Tensor) -> Tensor:
+        """Over first codes (B, K_1)."""
+        return functional.log_softmax(self.module.heads[0](known_Bd, None), dim=1)
+
+
+class _CausalScorer:
+    """`CodeScorer` of a batch of states: each head sees its history once, not once a beam."""
+
+    def __init__(self, module: CausalModule, known_Bd: Tensor) -> None:
+        self.module, self.known = module, known_Bd
+        self.so_far_BWd: Tensor | None = None
+
+    def first(self) -> Tensor:
+        return functional.log_softmax(self.module.heads[0](self.known, None), dim=1)
+
+    def following(self, level: int, parents_BW: Tensor, codes_BW: Tensor) -> Tensor:
+        chosen = self.module.embeddings[level - 1][codes_BW]
+        if self.so_far_BWd is not None:
+            index = parents_BW.unsqueeze(-1).expand(-1, -1, chosen.shape[-1])
+            chosen = chosen + self.so_far_BWd.gather(1, index)
+        self.so_far_BWd = chosen
+        logits = self.module.heads[level](self.known.unsqueeze(1), chosen)
+        return functional.log_softmax(logits, dim=-1)

@@ -1,0 +1,168 @@
+"""What all neural recommenders share: a module, the training loop, and lists batch by batch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from sidmint.devices import resolve_device
+from sidmint.progress import Track, silent
+from sidmint.recommenders.base import Arrays, FitReport, Recommendations, Recommender
+from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.sequences import HeldOut, Sequences
+from sidmint.recommenders.training import Judged, TrainingSettings, train
+from sidmint.types import Floats
+
+JUDGED_AT = 10
+"""Validation chooses the checkpoint with the highest NDCG at this place, counted by items."""
+
+
+class NeuralConfig(TrainingSettings):
+    """Settings of a causal transformer recommender."""
+
+    width: int = Field(64, ge=4)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    validation_users: int = Field(5000, ge=1)
+    """At most this many validation cases, seeded, choose the checkpoint."""
+
+
+class NeuralRecommender(Recommender):
+    """A recommender whose knowledge is a torch module. Abstract."""
+
+    Config = NeuralConfig
+    config: NeuralConfig
+    batch_users: ClassVar[int] = 512
+    """Histories answered at once."""
+
+    def _fit(
+        self,
+        sequences: Sequences,
+        table: IdTable,
+        validation: HeldOut | None,
+        seed: int,
+        device: str,
+        track: Track,
+    ) -> FitReport:
+        self._device = resolve_device(device)
+        cuda = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(seed)
+            self.module = self.build(table).to(self._device)
+            curve = train(
+                self.module,
+                self.loss,
+                sequences,
+                self.config,
+                self._judge(validation, seed),
+                seed,
+                self._device,
+                self.name,
+                track,
+            )
+        self.module.eval()
+        size = sum(p.numel() for p in self.module.parameters())
+        return FitReport(curve, {"num_parameters": size})
+
+    def _judge(self, validation: HeldOut | None, seed: int):  # type: ignore[no-untyped-def]
+        if validation is None or not len(validation):
+            return None
+        cases = validation
+        if len(cases) > self.config.validation_users:
+            drawn = np.random.default_rng(seed).permutation(len(cases))
+            cases = cases.take(np.sort(drawn[: self.config.validation_users]))
+
+        def judge() -> Judged:
+            k = min(JUDGED_AT, self.num_items)
+            found = self._recommend(cases.histories, k, silent).items
+            hits = found == cases.targets[:, None]
+            gains = hits / np.log2(np.arange(2, k + 2))
+            ndcg = float(gains.sum(axis=1).mean())
+            return Judged(ndcg, {"ndcg_at_10": ndcg, "hr_at_10": float(hits.any(axis=1).mean())})
+
+        return judge
+
+    def _recommend(self, histories: Sequences, k: int, track: Track) -> Recommendations:
+        starts = range(0, len(histories), self.batch_users)
+        parts = []
+        with torch.no_grad():
+            for at in track(starts, f"{self.name}: lists", len(starts)):
+                users = np.arange(at, min(at + self.batch_users, len(histories)))
+                items, scores = self.best(self.known_after(histories.take(users)), k)
+                parts.append((items.cpu().numpy(), scores.float().cpu().numpy()))
+        if not parts:
+            return Recommendations(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
+        items, scores = (np.concatenate(side) for side in zip(*parts, strict=True))
+        return Recommendations(items.astype(np.int32), scores.astype(np.float32))
+
+    def _predictions(self, histories: Sequences) -> Floats:
+        parts = []
+        with torch.no_grad():
+            for at in range(0, len(histories), self.batch_users):
+                users = np.arange(at, min(at + self.batch_users, len(histories)))
+                known = self.known_after(histories.take(users))
+                parts.append(self.log_probabilities(known).float().cpu().numpy())
+        return np.concatenate(parts)
+
+    def known_after(self, histories: Sequences) -> Tensor:
+        """The state (B, d) after each history."""
+        longest = int(min(histories.lengths.max(initial=0), self.config.max_length))
+        rows = torch.from_numpy(histories.padded(longest).astype(np.int64)).to(self._device)
+        states = self.states(rows)
+        at = (rows >= 0).sum(dim=1)
+        return states[torch.arange(len(rows), device=rows.device), at]
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self._fitted()[0])
+
+    @abstractmethod
+    def build(self, table: IdTable) -> nn.Module:
+        """The untrained module for `table`, drawn from torch's seeded generator."""
+
+    @abstractmethod
+    def states(self, rows_BT: Tensor) -> Tensor:
+        """(B, T + 1, d) of item rows (B, T), padded on the right by -1."""
+
+    @abstractmethod
+    def loss(self, rows_BT: Tensor) -> Tensor:
+        """The mean cross-entropy of every event, given those before it."""
+
+    @abstractmethod
+    def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The `k` best item rows (B, k) and their scores, falling; ties to the lower row."""
+
+    @abstractmethod
+    def log_probabilities(self, known_Bd: Tensor) -> Tensor:
+        """(B, C) of what comes next."""
+
+    def state(self) -> Arrays:
+        """The module's parameters and buffers."""
+        return {name: value.cpu().numpy() for name, value in self.module.state_dict().items()}
+
+    def _load_state(self, state: Arrays, table: IdTable, device: str) -> None:
+        self._device = resolve_device(device)
+        with torch.random.fork_rng(devices=[]):
+            self.module = self.build(table)
+        self.module.load_state_dict({n: torch.from_numpy(np.array(v)) for n, v in state.items()})
+        self.module.to(self._device).eval()
+
+
+def best_rows(scores_BN: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` highest of each row, falling; equal scores go to the lower place."""
+    values, places = scores_BN.topk(k, dim=1)
+    is_open = (scores_BN >= values[:, -1:]).sum(dim=1) > k
+    if bool(is_open.any()):
+        ordered = scores_BN[is_open].argsort(dim=1, descending=True, stable=True)
+        places[is_open] = ordered[:, :k]
+    places = places.sort(dim=1).values
+    values = scores_BN.gather(1, places)
+    ranked = values.argsort(dim=1, descending=True, stable=True)
+    return places.gather(1, ranked), values.gather(1, ranked)

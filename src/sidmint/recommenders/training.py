@@ -1,0 +1,154 @@
+"""The training loop of every neural recommender; there is no other.
+
+Whole sequences a step, batches of like length, checks on validation cases, early stopping, and
+the best checked state put back at the end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from sidmint.errors import BadInput
+from sidmint.progress import Track
+from sidmint.recommenders.sequences import Sequences
+from sidmint.settings import Settings
+from sidmint.types import Ints
+
+_POOL = 16
+"""Batches whose sequences are sorted by length together: little padding, still random."""
+_WARM_UP = 0.05
+"""Share of steps in which the learning rate rises; then it falls along a cosine to a tenth."""
+
+
+class TrainingSettings(Settings):
+    """How long and how fast a recommender is trained."""
+
+    epochs: int = Field(60, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    """Stop at the next check after this long, as early stopping does; None: no limit. Results
+    then depend on the machine's speed."""
+    batch_size: int = Field(256, ge=1)
+    """Sequences a step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    max_length: int = Field(50, ge=1)
+    """Newest events of a sequence that are read."""
+    check_every: int = Field(2, ge=1)
+    """Epochs between checks on validation cases."""
+    patience: int = Field(5, ge=1)
+    """Checks without a new best before training stops."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A check: what is maximised, and what is written into the curve beside it."""
+
+    score: float
+    figures: Mapping[str, float]
+
+
+def train(
+    module: nn.Module,
+    loss_of: Callable[[Tensor], Tensor],
+    sequences: Sequences,
+    settings: TrainingSettings,
+    judge: Callable[[], Judged] | None,
+    seed: int,
+    device: torch.device,
+    where: str,
+    track: Track,
+) -> tuple[dict[str, float], ...]:
+    """Minimise `loss_of`, a batch (B, T) of item rows padded by -1, over the sequences.
+
+    Returns the curve: epoch, loss, what `judge` saw, seconds. `module` is left in the state
+    that `judge` scored highest, or in its last one without a judge. AdamW, gradients clipped
+    to norm 1. Raises `BadInput` naming `where` when a loss is no longer finite.
+    """
+    kept = sequences.take(np.flatnonzero(sequences.lengths)).last(settings.max_length)
+    if not len(kept):
+        raise BadInput(f"{where}: there is no training sequence with an event")
+    table = torch.from_numpy(kept.padded(settings.max_length).astype(np.int64)).to(device)
+    lengths = kept.lengths
+    generator = np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(module, settings.weight_decay), lr=settings.learning_rate, fused=True
+    )
+    steps = settings.epochs * math.ceil(len(kept) / settings.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    curve: list[dict[str, float]] = []
+    best: tuple[float, dict[str, Tensor]] | None = None
+    waited, began = 0, time.monotonic()
+    for epoch in track(range(1, settings.epochs + 1), f"{where}: epochs", settings.epochs):
+        module.train()
+        total = torch.zeros((), device=device)
+        batches = list(_batches(lengths, settings.batch_size, generator))
+        for rows in batches:
+            batch = table[torch.from_numpy(rows).to(device), : int(lengths[rows].max())]
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        mean = float(total) / len(batches)
+        if not math.isfinite(mean):
+            raise BadInput(f"{where}: the loss is {mean} in epoch {epoch}; lower learning_rate")
+        if judge is None or (epoch % settings.check_every and epoch < settings.epochs):
+            continue
+        module.eval()
+        judged = judge()
+        seconds = time.monotonic() - began
+        curve.append({"epoch": epoch, "loss": mean, **judged.figures, "seconds": seconds})
+        if best is None or judged.score > best[0]:
+            best, waited = (judged.score, _copy(module)), 0
+        else:
+            waited += 1
+        if waited >= settings.patience or seconds > 60 * (settings.minutes or math.inf):
+            break
+    if best is not None:
+        module.load_state_dict(best[1])
+    module.eval()
+    return tuple(curve)
+
+
+def _batches(lengths: Ints, size: int, generator: np.random.Generator) -> Iterator[Ints]:
+    """Rows of one epoch in batches of like length, the batches in random order."""
+    order = generator.permutation(len(lengths))
+    batches: list[Ints] = []
+    for at in range(0, len(order), size * _POOL):
+        pool = order[at : at + size * _POOL]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[start : start + size] for start in range(0, len(pool), size)]
+    for index in generator.permutation(len(batches)):
+        yield batches[index]
+
+
+def _rate(step: int, steps: int) -> float:
+    rising = max(1, round(_WARM_UP * steps))
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(1, steps - rising)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _parameter_groups(module: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Matrices decay; vectors (norms, offsets, the start) do not."""
+    matrices = [p for p in module.parameters() if p.ndim >= 2]
+    vectors = [p for p in module.parameters() if p.ndim < 2]
+    return [
+        {"params": matrices, "weight_decay": decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
