@@ -7,6 +7,7 @@ than those of models that read codes one by one (MARIUS; SID-MLP).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -19,6 +20,7 @@ from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.recommenders.trie import Trie
+from sidmint.settings import Settings
 
 
 class CausalConfig(NeuralConfig):
@@ -86,7 +88,7 @@ class Causal(NeuralRecommender):
 
     name = "causal"
     serves_unseen = True
-    Config = CausalConfig
+    Config: ClassVar[type[Settings]] = CausalConfig
     config: CausalConfig
     module: CausalModule
 

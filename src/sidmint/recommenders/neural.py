@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from sidmint.recommenders.base import Arrays, FitReport, Recommendations, Recomm
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.sequences import HeldOut, Sequences
 from sidmint.recommenders.training import Judged, TrainingSettings, train
+from sidmint.settings import Settings
 from sidmint.types import Floats
 
 JUDGED_AT = 10
@@ -36,7 +38,7 @@ class NeuralConfig(TrainingSettings):
 class NeuralRecommender(Recommender):
     """A recommender whose knowledge is a torch module. Abstract."""
 
-    Config = NeuralConfig
+    Config: ClassVar[type[Settings]] = NeuralConfig
     config: NeuralConfig
     batch_users: ClassVar[int] = 512
     """Histories answered at once."""
@@ -70,7 +72,8 @@ class NeuralRecommender(Recommender):
         size = sum(p.numel() for p in self.module.parameters())
         return FitReport(curve, {"num_parameters": size})
 
-    def _judge(self, validation: HeldOut | None, seed: int):  # type: ignore[no-untyped-def]
+    def _judge(self, validation: HeldOut | None, seed: int) -> Callable[[], Judged] | None:
+        """NDCG over the validation cases, or a seeded sample of them; None without any."""
         if validation is None or not len(validation):
             return None
         cases = validation
@@ -98,8 +101,10 @@ class NeuralRecommender(Recommender):
                 parts.append((items.cpu().numpy(), scores.float().cpu().numpy()))
         if not parts:
             return Recommendations(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
-        items, scores = (np.concatenate(side) for side in zip(*parts, strict=True))
-        return Recommendations(items.astype(np.int32), scores.astype(np.float32))
+        return Recommendations(
+            np.concatenate([items for items, _ in parts]).astype(np.int32),
+            np.concatenate([scores for _, scores in parts]).astype(np.float32),
+        )
 
     def _predictions(self, histories: Sequences) -> Floats:
         parts = []
