@@ -63,9 +63,7 @@ class IngestParams(Settings):
         if self.protocol == "time" and self.cold_share:
             raise ValueError("protocol time withholds items by time; set cold_share: 0")
         if min(self.time_shares) <= 0 or sum(self.time_shares) >= 1:
-            raise ValueError(
-                f"time_shares wants two shares above 0 and below 1 together, got {list(self.time_shares)}"
-            )
+            raise ValueError("time_shares wants two shares above 0 that leave some for training")
         return self
 
 

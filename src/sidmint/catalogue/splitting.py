@@ -91,8 +91,8 @@ def split_by_time(
         for share in (validation_share + test_share, test_share)
     ]
     when = pl.col(Interactions.TIMESTAMP)
-    part = pl.when(when < cuts[0]).then(pl.lit("train"))
-    part = part.when(when < cuts[1]).then(pl.lit("validation"))
+    warm = pl.when(when < cuts[0]).then(pl.lit("train"))
+    part = warm.when(when < cuts[1]).then(pl.lit("validation"))
     split = events.with_columns(
         pl.int_range(pl.len(), dtype=pl.Int32).over(_USER).alias(_POSITION),
         part.otherwise(pl.lit("test")).alias(Interactions.SPLIT),
