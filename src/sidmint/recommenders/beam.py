@@ -43,6 +43,7 @@ def beam_search(trie: Trie, scorer: CodeScorer, width: int) -> tuple[Tensor, Ten
     batch = len(log_probs)
     nodes = torch.zeros((batch, 1), dtype=torch.long, device=log_probs.device)
     scores = torch.zeros((batch, 1), dtype=log_probs.dtype, device=log_probs.device)
+    parents = nodes
     for level in range(trie.num_levels):
         if level:
             log_probs = scorer.following(level, parents, trie.codes[level - 1][nodes])

@@ -16,7 +16,7 @@ from torch.nn import functional
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
+from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.recommenders.trie import Trie
 
@@ -81,7 +81,7 @@ class CausalModule(nn.Module):
 
 
 @RECOMMENDERS.register("causal")
-class Causal(NeuralRecommender):
+class Causal(StateRecommender):
     """p(item | history) = prod_l p(c_l | h, c_1 .. c_l-1), searched by a beam over the trie."""
 
     name = "causal"

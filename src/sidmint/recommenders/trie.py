@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class Trie:
         starts = [np.flatnonzero(opens[:, level]) for level in range(sorted_codes.shape[1])]
         codes = [sorted_codes[rows, level] for level, rows in enumerate(starts)]
         first_child, widest = [], [len(starts[0])]
-        for upper, lower in zip(starts[:-1], starts[1:], strict=True):
+        for upper, lower in pairwise(starts):
             edges = np.append(np.searchsorted(lower, upper), len(lower))
             first_child.append(edges)
             widest.append(int(np.diff(edges).max()))
