@@ -22,13 +22,14 @@ STAGES = (
     "assign",
     "diagnose",
     "evaluate",
+    "recommend",
     "segments",
     "gate",
     "report",
 )
 """Every stage of the graph. Those that run once a tokenizer are in `TOKENIZER_STAGES`."""
 
-TOKENIZER_STAGES = ("train", "assign", "diagnose", "evaluate", "segments", "gate")
+TOKENIZER_STAGES = ("train", "assign", "diagnose", "evaluate", "recommend", "segments", "gate")
 
 
 class Items:
@@ -139,7 +140,23 @@ METRICS: dict[str, Metric] = {
     "auc_embedding": Metric("higher", "pairs against random negatives, cosine of reconstructions"),
     "auc_prefix": Metric("higher", "the same, weighted common prefix"),
     "auc_exact": Metric("higher", "the same, all codes equal"),
+    # recommend
+    "num_recommend_cases": Metric(None, "held-out events that the recommender is asked for"),
+    "recommend_hr_at_{k}": Metric("higher", "next-item hit rate of a recommender on the ids"),
+    "recommend_ndcg_at_{k}": Metric("higher", "the same, hits weighted by place"),
+    "recommend_mrr_at_{k}": Metric("higher", "the same, hits weighted by 1 / place"),
+    "recommend_tuple_hr_at_{k}": Metric(None, "the same, an item with the target's codes counts"),
+    "recommend_ndcg_spread": Metric("lower", "standard deviation of NDCG@10 over seeds"),
+    "recommend_coverage": Metric("higher", "share of items in anybody's top 10"),
+    "recommend_gini": Metric("lower", "Gini index of how often items are recommended"),
+    "recommend_cold_share": Metric("higher", "share of recommended places that cold items get"),
+    "recommend_history_effect": Metric("higher", "mean KL of predictions with and without history"),
+    "recommend_distinct_items": Metric("higher", "distinct items in the top 10 of 2,000 users"),
+    "decodable_{level}": Metric("higher", "cold items whose prefix training has seen"),
     # segments
+    "num_recommend_cases_{segment}": Metric(None, "recommender's cases with a target in it"),
+    "recommend_hr_at_{k}_{segment}": Metric("higher", "recommend_hr_at over a segment's cases"),
+    "recommend_ndcg_at_{k}_{segment}": Metric("higher", "recommend_ndcg_at over a segment"),
     "num_cold_items": Metric(None, "items withheld from every training interaction"),
     "cold_coverage": Metric("higher", "share of cold items whose every code a warm item also uses"),
     "cold_new_id_share": Metric(None, "share of cold items whose full code no warm item has"),
@@ -167,7 +184,7 @@ def describe_metric(name: str) -> Metric:
             ("level", r"\d+"),
             ("k", r"\d+"),
             ("space", "raw|latent|quantized"),
-            ("segment", "head|torso|tail|cold"),
+            ("segment", "head|torso|tail|cold|few_shot"),
         ):
             regex = regex.replace(re.escape("{" + field + "}"), f"(?:{values})")
         if re.fullmatch(regex, name):

@@ -162,12 +162,54 @@ class EvaluateParams(Settings):
     """Seeded random negatives a case, for the AUCs."""
 
 
+class RecommendParams(Settings):
+    """The recommender that every table is judged by: what its ids are worth to who uses them."""
+
+    recommender: str = "causal"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of the recommender; `{}` takes its defaults. The recommender checks them itself."""
+    seeds: int = Field(3, ge=1)
+    """Trainings a table. Training is a source of variance as large as users are: with one seed
+    an interval holds the users' alone, and says so."""
+    cutoffs: tuple[int, ...] = (5, 10, 20)
+    history_masked: bool = False
+    """Whether items of a user's own history are left out of the list. TIGER and QuaSID keep
+    them in; masking them raises hit rates."""
+    credit: Literal["item", "tuple"] = "item"
+    """What counts as found: the very item, or any item with its codes before resolution. The
+    other one is printed beside it. By tuple, a table that collides looks better than it is."""
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _ten_is_there(cls, cutoffs: tuple[int, ...]) -> tuple[int, ...]:
+        if 10 not in cutoffs or min(cutoffs) < 1:
+            raise ValueError("name whole numbers from 1 on, 10 among them: segments are read there")
+        return tuple(sorted(set(cutoffs)))
+
+
 class SegmentsParams(Settings):
     """Items by training interactions: head, torso, tail, and the withheld cold items."""
 
     head_share: Share = 0.2
     """The most popular share of warm items; the next `torso_share` are torso, the rest tail."""
     torso_share: Share = 0.3
+    counts: tuple[int, int] | None = None
+    """Bounds by events in place of shares: [100, 600] makes items with fewer than 100 training
+    events tail, with fewer than 600 torso, the others head."""
+    few_shot: int = Field(5, ge=1)
+    """Warm items with at most this many training events are shown once more, as few_shot."""
+    allowance: float = Field(0.002, ge=0, allow_inf_nan=False)
+    """How much NDCG at 10 a segment may lose against the champion and still be called within
+    the allowance. Words on the page; what the gate allows stands under `gate.champion`."""
+
+    @model_validator(mode="after")
+    def _bounds_part_the_items(self) -> SegmentsParams:
+        if self.counts is not None and not 1 <= self.counts[0] < self.counts[1]:
+            raise ValueError(f"counts wants two rising bounds from 1 on, got {list(self.counts)}")
+        shares = (self.head_share, self.torso_share)
+        if self.counts is not None and shares != (0.2, 0.3):
+            raise ValueError("counts takes the place of head_share and torso_share; take them out")
+        return self
 
 
 class ReportParams(Settings):
@@ -197,6 +239,8 @@ class Params(Settings):
     assign: AssignParams = AssignParams()
     diagnose: DiagnoseParams = DiagnoseParams()
     evaluate: EvaluateParams = EvaluateParams()
+    recommend: RecommendParams | None = None
+    """None: no recommender is trained, and no figure of one is shown or gated."""
     segments: SegmentsParams = SegmentsParams()
     report: ReportParams = ReportParams()
     gate: GateParams = GateParams()

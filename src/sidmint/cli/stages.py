@@ -10,6 +10,7 @@ import typer
 from sidmint.cli.output import console, emit
 from sidmint.cli.processes import is_one_of_several, joined, launch
 from sidmint.cli.workspace import open_workspace
+from sidmint.errors import BadInput
 
 if TYPE_CHECKING:
     from sidmint.artifacts import Artifacts
@@ -110,6 +111,40 @@ def evaluate(tokenizer: Tokenizer, as_json: Json = False) -> None:
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
+def recommend(
+    tokenizer: Annotated[
+        str | None, typer.Option(help="As a stage: train a recommender on this table.")
+    ] = None,
+    champion: Annotated[
+        bool, typer.Option("--champion", help="As a stage: on the published table.")
+    ] = False,
+    user: Annotated[
+        str | None, typer.Option(help="Answer for this user of the log, from the champion's.")
+    ] = None,
+    history: Annotated[
+        str | None, typer.Option(help="Answer for these item ids, A,B,C, oldest first.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="How many items to recommend.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Train a recommender on a table's ids, or ask the champion's (--user, --history)."""
+    from sidmint.cli.recommendations import answer
+
+    given = [tokenizer is not None, champion, user is not None, history is not None]
+    if sum(given) != 1:
+        raise BadInput("give one of --tokenizer, --champion, --user and --history")
+    if user is not None or history is not None:
+        answer(user, history, k, as_json)
+        return
+
+    from sidmint.progress import on_terminal
+    from sidmint.stages.recommend import CHAMPION
+    from sidmint.stages.recommend import recommend as stage
+
+    here = open_workspace()
+    _tell(stage(here.params, here.artifacts, tokenizer or CHAMPION, on_terminal), as_json)
+
+
 def segments(tokenizer: Tokenizer, as_json: Json = False) -> None:
     """Split the evaluation by head, torso, tail and cold items."""
     from sidmint.progress import on_terminal
@@ -177,6 +212,7 @@ def register(app: typer.Typer) -> None:
         assign,
         diagnose,
         evaluate,
+        recommend,
         segments,
         gate,
         report,

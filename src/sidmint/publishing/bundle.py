@@ -19,10 +19,13 @@ from sidmint.publishing.files import copy_regular, digest
 FORMAT = 1
 """Version of the manifest's own form."""
 
-MEASURING_STAGES = ("assign", "diagnose", "evaluate", "segments")
+MEASURING_STAGES = ("assign", "diagnose", "evaluate", "recommend", "segments")
 """Whose metrics.json make up the metrics of a release."""
 
 TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
+
+RECOMMENDER_FILES = ("recommender.safetensors", "recommender.json")
+"""In the folder `recommender` of a release; not there where `recommend` is null."""
 
 
 def collect_metrics(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:
@@ -59,6 +62,11 @@ def fill(folder: Path, artifacts: Artifacts, tokenizer: str) -> dict[str, Any]:
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         copy_regular(artifacts.folder("train", tokenizer) / name, folder / "tokenizer" / name)
+    used = artifacts.folder("recommend", tokenizer)
+    if all((used / name).is_file() for name in RECOMMENDER_FILES):
+        (folder / "recommender").mkdir()
+        for name in RECOMMENDER_FILES:
+            copy_regular(used / name, folder / "recommender" / name)
     copy_regular(artifacts.folder("gate", tokenizer) / "verdict.json", folder / "verdict.json")
     copy_regular(layout.params, folder / "params.yaml")
     (folder / "metrics.json").write_text(dump_json(collect_metrics(artifacts, tokenizer)), "utf-8")

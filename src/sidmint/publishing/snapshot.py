@@ -1,6 +1,7 @@
 """What a run may know of the published versions, as files that DVC can see.
 
     data/champion.json           version, tokenizer and metrics of the champion; tracked by git
+    data/champion/sids.parquet   its ids, for the recommender that compares tables
     data/champion/cases.parquet  how it answered each held-out case, items by their ids
     data/champion/history.json   every version that was ever champion, and its metrics
 
@@ -27,6 +28,8 @@ from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Release
 
 CASES, HISTORY = "cases.parquet", "history.json"
+CHAMPION_TABLE = "sids.parquet"
+"""The champion's ids, which stage recommend trains on beside the candidates'."""
 
 _SIDES = ("query", "target")
 
@@ -52,6 +55,7 @@ def sync_champion(layout: Layout, store: VersionStore) -> bool:
     layout.champion_folder.mkdir(parents=True, exist_ok=True)
     files = {
         layout.champion_folder / CASES: _cases_file(release) if release else None,
+        layout.champion_folder / CHAMPION_TABLE: _table_file(release) if release else None,
         layout.champion_folder / HISTORY: dump_json(history).encode() if history else None,
         layout.champion: dump_json(_champion(release)).encode(),
     }
@@ -152,6 +156,10 @@ def _facts(release: Release) -> dict[str, Any] | None:
         }
     except (BadInput, KeyError):
         return None
+
+
+def _table_file(release: Release) -> bytes:
+    return release.file(CHAMPION_TABLE).read_bytes()
 
 
 def _cases_file(release: Release) -> bytes | None:

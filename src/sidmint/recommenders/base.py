@@ -54,8 +54,8 @@ class Recommender(ABC):
     serves_unseen: ClassVar[bool] = False
     """Whether an item without any training event can be recommended."""
 
-    class Config(Settings):
-        """Settings of the recommender, under `recommend.settings` in params.yaml."""
+    Config: ClassVar[type[Settings]] = Settings
+    """Its settings, under `recommend.settings` in params.yaml."""
 
     def __init__(self, config: Settings | None = None) -> None:
         self.config = self.Config() if config is None else config

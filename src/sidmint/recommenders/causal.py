@@ -7,6 +7,7 @@ than those of models that read codes one by one (MARIUS; SID-MLP).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -19,6 +20,7 @@ from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.recommenders.trie import Trie
+from sidmint.settings import Settings
 
 
 class CausalConfig(NeuralConfig):
@@ -35,11 +37,10 @@ class CausalConfig(NeuralConfig):
 class Head(nn.Module):
     """p(c_l | h, c_<l): a hidden layer on the history and the sum of the codes so far."""
 
-    def __init__(self, width: int, hidden: int, size: int, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int, size: int) -> None:
         super().__init__()
         self.from_history = nn.Linear(width, hidden)
         self.from_codes = nn.Linear(width, hidden, bias=False)
-        self.dropout = nn.Dropout(dropout)
         self.to_codes = nn.Linear(hidden, size)
 
     def forward(self, known: Tensor, so_far: Tensor | None) -> Tensor:
@@ -47,7 +48,7 @@ class Head(nn.Module):
         hidden = self.from_history(known)
         if so_far is not None:
             hidden = hidden + self.from_codes(so_far)
-        return self.to_codes(self.dropout(functional.gelu(hidden)))  # type: ignore[no-any-return]
+        return self.to_codes(functional.gelu(hidden))  # type: ignore[no-any-return]
 
 
 class CausalModule(nn.Module):
@@ -68,9 +69,8 @@ class CausalModule(nn.Module):
         self.body = CausalTransformer(
             width, config.layers, config.heads, config.dropout, config.max_length
         )
-        self.heads = nn.ModuleList(
-            Head(width, config.hidden, size, config.dropout) for size in sizes
-        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.heads = nn.ModuleList(Head(width, config.hidden, size) for size in sizes)
 
     def inputs(self, rows_BT: Tensor) -> Tensor:
         """Item inputs (B, T, d): the sum of the code embeddings, and what an MLP makes of them."""
@@ -86,7 +86,7 @@ class Causal(StateRecommender):
 
     name = "causal"
     serves_unseen = True
-    Config = CausalConfig
+    Config: ClassVar[type[Settings]] = CausalConfig
     config: CausalConfig
     module: CausalModule
 
@@ -104,7 +104,8 @@ class Causal(StateRecommender):
         """Mean over events of the sum over levels of -log p(code | history, codes before it)."""
         module = self.module
         is_event = rows_BT >= 0
-        known = self.states(rows_BT[:, :-1])[is_event]
+        # Once for all heads: drawing masks was a third of a step when each head drew its own.
+        known = module.dropout(self.states(rows_BT[:, :-1])[is_event])
         codes = module.codes[rows_BT[is_event]]
         total, so_far = known.new_zeros(()), None
         for level, (head, table) in enumerate(zip(module.heads, module.embeddings, strict=True)):
@@ -115,7 +116,13 @@ class Causal(StateRecommender):
 
     def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """By a beam of `beam`, or of `k` where more items are asked for."""
-        width = min(max(self.config.beam, k), self.num_items)
+        return self._search(known_Bd, k, max(self.config.beam, k))
+
+    def quick_best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """By a beam as wide as the list, which finds nearly all of it at a fifth of the cost."""
+        return self._search(known_Bd, k, k)
+
+    def _search(self, known_Bd: Tensor, k: int, width: int) -> tuple[Tensor, Tensor]:
         rows, scores = beam_search(self._trie, _CausalScorer(self.module, known_Bd), width)
         return rows[:, :k], scores[:, :k]
 

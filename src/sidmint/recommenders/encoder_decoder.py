@@ -169,7 +169,9 @@ class EncoderDecoder(nn.Module):
         for layer in self.encoder:
             x_BSd = layer(x_BSd, is_token)
         x_BSd = self.dropout(self.encoder_norm(x_BSd))
-        return Memory(tuple(d.cross_attention.keys_values(x_BSd) for d in self._decoder_layers), is_token)
+        return Memory(
+            tuple(d.cross_attention.keys_values(x_BSd) for d in self._decoder_layers), is_token
+        )
 
     def decode(self, x_BTd: Tensor, memory: Memory) -> Tensor:
         """States (B, T, d) of all places, each told of those before it and itself."""

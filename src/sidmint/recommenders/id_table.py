@@ -60,12 +60,12 @@ class IdTable:
         return IdTable(codes, None if self.vectors is None else self.vectors[order])
 
 
-def with_suffix(codes: Ints, suffix: Ints, sizes: tuple[int, ...]) -> Codes:
+def with_suffix(codes: Ints, suffix: Ints) -> Codes:
     """Codes (N, L) and suffixes (N,) as the codes of unique ids: one more level where needed.
 
-    A table whose suffixes are all 0 has unique codes already and gets no further level.
+    A table whose suffixes are all 0 has unique codes already and gets no further level. Sizes
+    are the highest code of each level plus one: what no id uses, no recommender can write.
     """
-    if not suffix.any():
-        return Codes(codes, sizes)
-    values = np.concatenate([codes, suffix[:, None]], axis=1).astype(np.int32)
-    return Codes(values, (*sizes, int(suffix.max()) + 1))
+    values = np.concatenate([codes, suffix[:, None]], axis=1) if suffix.any() else codes
+    sizes = tuple(int(size) + 1 for size in values.max(axis=0))
+    return Codes(np.ascontiguousarray(values, dtype=np.int32), sizes)

@@ -65,7 +65,8 @@ class LastItem(Recommender):
 
     def _predictions(self, histories: Sequences) -> Floats:
         scores = self._scores(histories) + 1.0 / len(self._counts)
-        return np.log(scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares = scores / scores.sum(axis=1, keepdims=True)
+        return np.asarray(np.log(shares), dtype=np.float32)
 
     def _scores(self, histories: Sequences) -> Floats:
         popular = self._counts / (self._counts.max(initial=0.0) + 1.0)
@@ -73,7 +74,7 @@ class LastItem(Recommender):
         some = np.flatnonzero(histories.lengths)
         last = histories.items[histories.offsets[1:][some] - 1]
         scores[some] += self._follows[last].toarray()
-        return scores
+        return np.asarray(scores, dtype=np.float32)
 
     def state(self) -> Arrays:
         """The transition counts as CSR (`data`, `indices`, `indptr`), and `counts` (N,)."""

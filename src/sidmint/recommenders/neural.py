@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,11 @@ from sidmint.recommenders.base import Arrays, FitReport, Recommendations, Recomm
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.sequences import HeldOut, Sequences
 from sidmint.recommenders.training import Judged, TrainingSettings, train
+from sidmint.settings import Settings
 from sidmint.types import Floats
+
+Best = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""From states (B, d) and k to item rows and scores (B, k)."""
 
 JUDGED_AT = 10
 """Validation chooses the checkpoint with the highest NDCG at this place, counted by items."""
@@ -36,7 +41,7 @@ class NeuralConfig(TrainingSettings):
 class NeuralRecommender(Recommender):
     """A recommender whose knowledge is a torch module. Abstract."""
 
-    Config = NeuralConfig
+    Config: ClassVar[type[Settings]] = NeuralConfig
     config: NeuralConfig
     batch_users: ClassVar[int] = 512
     """Histories answered at once."""
@@ -70,7 +75,8 @@ class NeuralRecommender(Recommender):
         size = sum(p.numel() for p in self.module.parameters())
         return FitReport(curve, {"num_parameters": size})
 
-    def _judge(self, validation: HeldOut | None, seed: int):  # type: ignore[no-untyped-def]
+    def _judge(self, validation: HeldOut | None, seed: int) -> Callable[[], Judged] | None:
+        """NDCG over the validation cases, or a seeded sample of them; None without any."""
         if validation is None or not len(validation):
             return None
         cases = validation
@@ -80,7 +86,7 @@ class NeuralRecommender(Recommender):
 
         def judge() -> Judged:
             k = min(JUDGED_AT, self.num_items)
-            found = self._recommend(cases.histories, k, silent).items
+            found = self._lists(cases.histories, k, self.quick_best, silent).items
             hits = found == cases.targets[:, None]
             gains = hits / np.log2(np.arange(2, k + 2))
             ndcg = float(gains.sum(axis=1).mean())
@@ -89,17 +95,21 @@ class NeuralRecommender(Recommender):
         return judge
 
     def _recommend(self, histories: Sequences, k: int, track: Track) -> Recommendations:
+        return self._lists(histories, k, self.best, track)
+
+    def _lists(self, histories: Sequences, k: int, best: Best, track: Track) -> Recommendations:
+        """Lists batch by batch, histories of like length together: little padding."""
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
+        order = np.argsort(histories.lengths, kind="stable")
         starts = range(0, len(histories), self.batch_users)
-        parts = []
         with torch.no_grad():
             for at in track(starts, f"{self.name}: lists", len(starts)):
-                users = np.arange(at, min(at + self.batch_users, len(histories)))
-                items, scores = self.best(self.known_after(histories.take(users)), k)
-                parts.append((items.cpu().numpy(), scores.float().cpu().numpy()))
-        if not parts:
-            return Recommendations(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
-        items, scores = (np.concatenate(side) for side in zip(*parts, strict=True))
-        return Recommendations(items.astype(np.int32), scores.astype(np.float32))
+                users = order[at : at + self.batch_users]
+                rows, values = best(self.known_after(histories.take(users)), k)
+                items[users] = rows.cpu().numpy()
+                scores[users] = values.float().cpu().numpy()
+        return Recommendations(items, scores)
 
     def _predictions(self, histories: Sequences) -> Floats:
         parts = []
@@ -134,6 +144,10 @@ class NeuralRecommender(Recommender):
     @abstractmethod
     def best(self, known: Any, k: int) -> tuple[Tensor, Tensor]:
         """The `k` best item rows (B, k) and their scores, falling; ties to the lower row."""
+
+    def quick_best(self, known: Any, k: int) -> tuple[Tensor, Tensor]:
+        """`best`, or something near it that costs less: what checkpoints are chosen by."""
+        return self.best(known, k)
 
     @abstractmethod
     def log_probabilities(self, known: Any) -> Tensor:

@@ -7,6 +7,7 @@ long unordered ids (m = 16 to 64 codes); works on any.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender, best_rows
 from sidmint.recommenders.transformer import CausalTransformer
+from sidmint.settings import Settings
 
 
 class ParallelConfig(NeuralConfig):
@@ -60,7 +62,7 @@ class ParallelModule(nn.Module):
         """
         hidden = torch.einsum("bd,jde->bje", known_Bd, self.head_weights) + self.head_offsets
         heads = functional.normalize(known_Bd.unsqueeze(1) + functional.silu(hidden), dim=-1)
-        tables = functional.normalize(self.embeddings, dim=-1).split(self.sizes)
+        tables = torch.split(functional.normalize(self.embeddings, dim=-1), self.sizes)
         levels = [
             functional.log_softmax(heads[:, level] @ table.T / self.temperature, dim=1)
             for level, table in enumerate(tables)
@@ -74,7 +76,7 @@ class Parallel(StateRecommender):
 
     name = "parallel"
     serves_unseen = True
-    Config = ParallelConfig
+    Config: ClassVar[type[Settings]] = ParallelConfig
     config: ParallelConfig
     module: ParallelModule
     batch_users = 128

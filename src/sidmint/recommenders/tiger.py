@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
 from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.trie import Trie
+from sidmint.settings import Settings
 
 
 class TigerConfig(NeuralConfig):
@@ -39,8 +41,8 @@ class TigerConfig(NeuralConfig):
     batch_size: int = Field(256, ge=1)
     """Pairs of a history and its next item a step."""
     user_tokens: int = Field(2000, ge=1)
-    """Users share this many tokens, by their number modulo it. 1: one token for everybody, as
-    is the case where sequences do not name their users."""
+    """Users share this many tokens, by their number modulo it. Sequences that do not name their
+    users have token 0, as everybody has at 1."""
     beam: int = Field(50, ge=1)
     """Beams at decoding time; at least as many as items are asked for."""
 
@@ -127,7 +129,7 @@ class Tiger(NeuralRecommender):
 
     name = "tiger"
     serves_unseen = True
-    Config = TigerConfig
+    Config: ClassVar[type[Settings]] = TigerConfig
     config: TigerConfig
     module: TigerModule
     batch_users = 64
@@ -175,7 +177,13 @@ class Tiger(NeuralRecommender):
 
     def best(self, known: Memory, k: int) -> tuple[Tensor, Tensor]:
         """By a beam of `beam`, or of `k` where more items are asked for."""
-        width = min(max(self.config.beam, k), self.num_items)
+        return self._search(known, k, max(self.config.beam, k))
+
+    def quick_best(self, known: Memory, k: int) -> tuple[Tensor, Tensor]:
+        """By a beam as wide as the list."""
+        return self._search(known, k, k)
+
+    def _search(self, known: Memory, k: int, width: int) -> tuple[Tensor, Tensor]:
         rows, scores = beam_search(self._trie, TigerScorer(self.module, known), width)
         return rows[:, :k], scores[:, :k]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ from sidmint.errors import BadInput
 from sidmint.progress import Track
 from sidmint.recommenders.sequences import Sequences
 from sidmint.settings import Settings
-from sidmint.types import Ints
+
+Rows = npt.NDArray[np.int64]
 
 _POOL = 16
 """Batches whose sequences are sorted by length together: little padding, still random."""
@@ -122,10 +124,10 @@ def train(
     return tuple(curve)
 
 
-def _batches(lengths: Ints, size: int, generator: np.random.Generator) -> Iterator[Ints]:
+def _batches(lengths: Rows, size: int, generator: np.random.Generator) -> Iterator[Rows]:
     """Rows of one epoch in batches of like length, the batches in random order."""
     order = generator.permutation(len(lengths))
-    batches: list[Ints] = []
+    batches: list[Rows] = []
     for at in range(0, len(order), size * _POOL):
         pool = order[at : at + size * _POOL]
         pool = pool[np.argsort(lengths[pool], kind="stable")]

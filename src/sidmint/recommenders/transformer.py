@@ -21,7 +21,7 @@ class Block(nn.Module):
         self.from_heads = nn.Linear(width, width)
         self.before_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
         self.dropout = nn.Dropout(dropout)
 
@@ -33,7 +33,8 @@ class Block(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         mixed = mixed.transpose(1, 2).reshape(batch, length, width)
         x_BTd = x_BTd + self.dropout(self.from_heads(mixed))
-        return x_BTd + self.dropout(self.mlp(self.before_mlp(x_BTd)))
+        refined: Tensor = x_BTd + self.dropout(self.mlp(self.before_mlp(x_BTd)))
+        return refined
 
 
 class CausalTransformer(nn.Module):

@@ -19,7 +19,7 @@ from sidmint.types import Outcome
 
 RESULT_VERSION = 1
 
-MEASURED_BY = ("assign", "diagnose", "evaluate", "segments")
+MEASURED_BY = ("assign", "diagnose", "evaluate", "recommend", "segments")
 
 
 class Judge(Protocol):

@@ -1,0 +1,63 @@
+"""`sidmint recommend --user ID | --history A,B,C`: what the published ids' recommender answers."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from sidmint.cli.output import console, emit
+from sidmint.cli.workspace import open_store, open_workspace
+from sidmint.errors import BadInput
+
+
+def answer(user: str | None, history: str | None, k: int, as_json: bool) -> None:
+    """Print the `k` items that the champion's recommender puts next."""
+    from sidmint.publishing.recommending import recommend_next
+
+    store = open_store()
+    pointer = store.champion()
+    if pointer is None:
+        raise BadInput("nothing is published yet; `sidmint publish` publishes a table")
+    items = _of_user(user) if user is not None else _named(history or "")
+    found = recommend_next(store.release(pointer.version), items, k)
+
+    def render() -> None:
+        console.print(
+            f"after [bold]{len(items)}[/] items, by the {found.recommender} of {found.version}:"
+        )
+        table = Table("", "item", "Semantic ID", "score", "title", box=None)
+        titles = _titles()
+        for place, row in enumerate(found.items, start=1):
+            title = titles.get(row.item_id, "")
+            table.add_row(str(place), row.item_id, row.semantic_id, f"{row.score:.3f}", title)
+        console.print(table)
+
+    emit(found.to_dict(), as_json, render)
+
+
+def _named(history: str) -> list[str]:
+    items = [part.strip() for part in history.split(",") if part.strip()]
+    if not items:
+        raise BadInput("--history wants item ids, oldest first and parted by commas, got none")
+    return items
+
+
+def _of_user(user: str) -> list[str]:
+    """The items of `user` in the workspace's log, oldest first."""
+    events = open_workspace().artifacts.interactions()
+    items = events.filter(events["user_id"] == user)["item_id"].to_list()
+    if not items:
+        import difflib
+
+        near = difflib.get_close_matches(user, events["user_id"].unique().sort().to_list(), n=3)
+        close = f"; near it: {', '.join(near)}" if near else ""
+        raise BadInput(f"user {user!r} has no event in the log{close}")
+    return items
+
+
+def _titles() -> dict[str, str]:
+    """Titles of the workspace's items; none where ingest has not run here."""
+    try:
+        items = open_workspace().artifacts.items()
+    except BadInput:
+        return {}
+    return dict(zip(items["item_id"].to_list(), items["title"].to_list(), strict=True))

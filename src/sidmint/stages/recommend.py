@@ -1,0 +1,289 @@
+"""recommend: a recommender is trained on a table's ids and asked for held-out events.
+
+Reads ingest, embed and assign (or the champion's table in data/champion); writes rows.parquet
+(one row a seed and case), curve.parquet, the recommender of the first seed, and metrics.json.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sidmint.artifacts import Artifacts
+from sidmint.contracts import Interactions, Items, SemanticIds
+from sidmint.errors import BadInput
+from sidmint.evaluation import recommendation as judged
+from sidmint.params import Params, RecommendParams
+from sidmint.progress import Track, silent
+from sidmint.publishing.snapshot import CHAMPION_TABLE
+from sidmint.recommenders.base import FitReport, Recommendations, Recommender
+from sidmint.recommenders.cases import TEST, TRAIN, VALIDATION, Split, split_sequences
+from sidmint.recommenders.id_table import IdTable, with_suffix
+from sidmint.recommenders.sequences import Sequences
+from sidmint.recommenders.storage import make_recommender, save
+from sidmint.seeds import seed_for
+from sidmint.types import Floats, Ints, Outcome
+
+RESULT_VERSION = 1
+
+CHAMPION = "champion"
+"""Takes the place of a tokenizer's name: the published table, under today's settings."""
+
+_HEALTH_USERS = 2000
+_PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "cold": TEST}
+
+
+def recommend(
+    params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent
+) -> Outcome:
+    """Train `recommend.seeds` recommenders on one table and score their lists.
+
+    Every table gets the same recommender, settings, seeds, events and cases, the champion's
+    table too (`tokenizer` is "champion"): what differs is the ids. An item of the log that a
+    table has no id for cannot be recommended; a case that asks for one is a miss.
+    """
+    settings = params.recommend
+    if settings is None:
+        return _skipped(artifacts, tokenizer, "recommend is null in params.yaml")
+    published = _published(params, artifacts, tokenizer)
+    if published is None:
+        return _skipped(artifacts, tokenizer, "there is no champion yet")
+    world = _world(artifacts, published)
+    rounds = []
+    for number in range(settings.seeds):
+        recommender = make_recommender(
+            settings.recommender, settings.settings, f"recommend.settings ({settings.recommender})"
+        )
+        seed = seed_for(params.seed, "recommend", str(number))
+        rounds.append(_one_round(recommender, world, settings, seed, params.train.device, track))
+    metrics = _metrics(rounds, world, settings)
+    with artifacts.writing("recommend", tokenizer) as out:
+        out.table("rows", _rows(rounds, world))
+        out.table("curve", _curve(rounds))
+        save(rounds[0].recommender, world.table, out.folder)
+        out.metrics(metrics)
+    return Outcome(_headline(tokenizer, settings, metrics), metrics)
+
+
+@dataclass(frozen=True)
+class _World:
+    """One table and the questions put to it, items as rows of the table."""
+
+    table: IdTable
+    split: Split
+    user_ids: pl.Series
+    target_ids: pl.Series
+    bucket_codes: Ints
+    """Codes before resolution, by table row."""
+    cold: npt.NDArray[np.bool_]
+    missed: pl.DataFrame
+    """Cases on items that the table has no id for: misses, asked of nobody."""
+
+
+@dataclass(frozen=True)
+class _Round:
+    recommender: Recommender
+    report: FitReport
+    places: Ints
+    tuple_places: Ints
+    found: Recommendations
+
+
+def _one_round(
+    recommender: Recommender,
+    world: _World,
+    settings: RecommendParams,
+    seed: int,
+    device: str,
+    track: Track,
+) -> _Round:
+    split = world.split
+    report = recommender.fit(
+        split.train, world.table, split.validation, seed=seed, device=device, track=track
+    )
+    found = recommender.recommend(
+        split.test.histories,
+        min(max(settings.cutoffs), len(world.table)),
+        exclude_history=settings.history_masked,
+        track=track,
+    )
+    places = judged.target_places(found.items, split.test.targets)
+    by_tuple = judged.tuple_places(found.items, split.test.targets, world.bucket_codes)
+    return _Round(recommender, report, places, by_tuple, found)
+
+
+def _published(params: Params, artifacts: Artifacts, tokenizer: str) -> pl.DataFrame | None:
+    """The table to judge: assign's, or the champion's where there is one."""
+    if tokenizer != CHAMPION:
+        return artifacts.table("assign", "sids", tokenizer)
+    path: Path = artifacts.layout.champion_folder / CHAMPION_TABLE
+    return pl.read_parquet(path) if path.is_file() else None
+
+
+def _world(artifacts: Artifacts, published: pl.DataFrame) -> _World:
+    items = artifacts.items()
+    catalogue = items.select(Items.ITEM_ID, Items.COLD).with_row_index("catalogue_row")
+    known = published.join(catalogue, on=SemanticIds.ITEM_ID, how="inner", maintain_order="left")
+    if known.is_empty():
+        raise BadInput("the table has no item of today's catalogue, so nobody can use its ids")
+    table, bucket_codes = _id_table(known, artifacts.embeddings().vectors)
+    events = artifacts.interactions().join(
+        known.select(Items.ITEM_ID).with_row_index("row"),
+        on=Interactions.ITEM_ID,
+        how="left",
+        maintain_order="left",
+    )
+    asked = events.filter(pl.col("row").is_not_null())
+    users = asked[Interactions.USER_ID].rank("dense").to_numpy().astype(np.int64) - 1
+    rows = asked["row"].to_numpy().astype(np.int32)
+    parts = asked[Interactions.SPLIT].replace_strict(_PARTS, return_dtype=pl.Int8).to_numpy()
+    split = split_sequences(users, rows, parts)
+    user_ids = asked[Interactions.USER_ID].unique().sort()
+    is_case = pl.col(Interactions.SPLIT).is_in(["test", "cold"])
+    missed = events.filter(pl.col("row").is_null() & is_case)
+    return _World(
+        table=table,
+        split=split,
+        user_ids=user_ids.gather(split.test_users),
+        target_ids=known[Items.ITEM_ID].gather(split.test.targets),
+        bucket_codes=bucket_codes,
+        cold=known[Items.COLD].to_numpy(),
+        missed=missed.select(Interactions.USER_ID, Interactions.ITEM_ID),
+    )
+
+
+def _id_table(known: pl.DataFrame, vectors: Floats) -> tuple[IdTable, Ints]:
+    """The ids of the table's items, suffix included, and their codes without it."""
+    levels = [column for column in known.columns if column.startswith("code_")]
+    codes = np.ascontiguousarray(known.select(levels).to_numpy(), dtype=np.int32)
+    suffix = known[SemanticIds.SUFFIX].to_numpy().astype(np.int32)
+    rows = known["catalogue_row"].to_numpy()
+    return IdTable(with_suffix(codes, suffix), vectors[rows]), codes
+
+
+def _metrics(rounds: list[_Round], world: _World, settings: RecommendParams) -> dict[str, float]:
+    """Means over seeds; what lists are made of and whether history matters, of the first seed."""
+    misses = np.zeros(world.missed.height, dtype=np.int32)
+    by_item = [np.append(one.places, misses) for one in rounds]
+    by_tuple = [np.append(one.tuple_places, misses) for one in rounds]
+    metrics: dict[str, float] = {"num_recommend_cases": len(by_item[0])}
+    if not len(by_item[0]):
+        return metrics
+    judging = by_item if settings.credit == "item" else by_tuple
+    each = [judged.list_metrics(places, settings.cutoffs) for places in judging]
+    metrics |= {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+    for cutoff in settings.cutoffs:
+        rates = [judged.hits(places, cutoff).mean() for places in by_tuple]
+        metrics[f"recommend_tuple_hr_at_{cutoff}"] = float(np.mean(rates))
+    if len(rounds) > 1:
+        values = [one["recommend_ndcg_at_10"] for one in each]
+        metrics["recommend_ndcg_spread"] = float(np.std(values, ddof=1))
+    return metrics | _health(rounds[0], world) | _decodable(world)
+
+
+def _health(first: _Round, world: _World) -> dict[str, float]:
+    top = first.found.items[:, :10]
+    if not len(top):
+        return {}
+    made_of = judged.spread(top, world.cold)
+    histories = world.split.test.histories
+    asked = histories.take(np.arange(min(_HEALTH_USERS, len(histories))))
+    nobody = Sequences.of([[]])
+    with_history = first.recommender.predictions(asked)
+    effect = judged.history_effect(with_history, first.recommender.predictions(nobody)[0])
+    listed = top[:_HEALTH_USERS]
+    return {
+        "recommend_coverage": made_of.coverage,
+        "recommend_gini": made_of.gini,
+        "recommend_cold_share": made_of.cold_share,
+        "recommend_history_effect": effect,
+        "recommend_distinct_items": len(np.unique(listed[listed >= 0])),
+    }
+
+
+def _decodable(world: _World) -> dict[str, float]:
+    """Share of cold items whose prefix of l codes stands on an item of a training event.
+
+    It says what a generative recommender can reach before any is trained: codes after a prefix
+    that training never wrote are guesses.
+    """
+    codes = world.bucket_codes
+    if not world.cold.any():
+        return {}
+    seen = np.zeros(len(codes), dtype=bool)
+    seen[world.split.train.items] = True
+    found = {}
+    for length in range(1, codes.shape[1] + 1):
+        _, prefix = np.unique(codes[:, :length], axis=0, return_inverse=True)
+        known = np.isin(prefix.reshape(-1)[world.cold], prefix.reshape(-1)[seen])
+        found[f"decodable_{length}"] = float(known.mean())
+    return found
+
+
+def _rows(rounds: list[_Round], world: _World) -> pl.DataFrame:
+    """One row a seed and case; `place` and `tuple_place` are 0 where the list lacks the target."""
+    schema = {
+        "seed": pl.Int32,
+        "user_id": pl.String,
+        "item_id": pl.String,
+        "place": pl.Int32,
+        "tuple_place": pl.Int32,
+    }
+    frames = []
+    for number, one in enumerate(rounds):
+        asked = pl.DataFrame(
+            {
+                "seed": np.full(len(one.places), number, dtype=np.int32),
+                "user_id": world.user_ids,
+                "item_id": world.target_ids,
+                "place": one.places,
+                "tuple_place": one.tuple_places,
+            },
+            schema=schema,
+        )
+        zero = pl.lit(0, dtype=pl.Int32)
+        missed = world.missed.select(
+            pl.lit(number, dtype=pl.Int32).alias("seed"),
+            "user_id",
+            "item_id",
+            zero.alias("place"),
+            zero.alias("tuple_place"),
+        )
+        frames += [asked, missed]
+    return pl.concat(frames).sort("seed", "user_id", "item_id", "place", maintain_order=True)
+
+
+def _curve(rounds: list[_Round]) -> pl.DataFrame:
+    """Checks of each training; seconds are left out, since equal runs are equal bytes."""
+    schema = {"seed": pl.Int32, "step": pl.Int64, "metric": pl.String, "value": pl.Float64}
+    rows = [
+        (number, int(check["epoch"]), metric, float(value))
+        for number, one in enumerate(rounds)
+        for check in one.report.curve
+        for metric, value in check.items()
+        if metric not in ("epoch", "seconds")
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("seed", "metric", "step")
+
+
+def _skipped(artifacts: Artifacts, tokenizer: str, why: str) -> Outcome:
+    with artifacts.writing("recommend", tokenizer) as out:
+        out.json("skipped", {"reason": why})
+        out.metrics({})
+    return Outcome(f"{tokenizer}: no recommender was trained: {why}")
+
+
+def _headline(tokenizer: str, settings: RecommendParams, metrics: dict[str, float]) -> str:
+    if "recommend_ndcg_at_10" not in metrics:
+        return f"{tokenizer}: no held-out case to ask {settings.recommender} for"
+    spread = metrics.get("recommend_ndcg_spread")
+    over = f" +- {spread:.4f} over {settings.seeds} seeds" if spread is not None else ""
+    return (
+        f"{tokenizer} used by {settings.recommender}: HR@10 {metrics['recommend_hr_at_10']:.4f}, "
+        f"NDCG@10 {metrics['recommend_ndcg_at_10']:.4f}{over}, "
+        f"{metrics['num_recommend_cases']:,} cases"
+    )
