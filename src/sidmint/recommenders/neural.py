@@ -43,7 +43,7 @@ class NeuralRecommender(Recommender):
 
     Config: ClassVar[type[Settings]] = NeuralConfig
     config: NeuralConfig
-    batch_users: ClassVar[int] = 512
+    batch_users: int = 512
     """Histories answered at once."""
 
     def _fit(
