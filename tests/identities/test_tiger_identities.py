@@ -6,6 +6,7 @@ import torch
 
 from sidmint.errors import BadInput
 from sidmint.recommenders import HeldOut, IdTable, Sequences
+from sidmint.recommenders.cases import TEST, TRAIN, VALIDATION, split_sequences
 from sidmint.recommenders.encoder_decoder import Memory
 from sidmint.recommenders.tiger import QUASID_BACKBONE, Tiger, TigerConfig, TigerScorer
 from sidmint.types import Codes
@@ -189,6 +190,15 @@ def test_users_have_tokens_only_where_sequences_name_them(fitted, log):
     everybody = fitted.recommend(nameless, 5).scores
     np.testing.assert_array_equal(everybody, fitted.recommend(first, 5).scores)  # 7 modulo 7
     assert (everybody != fitted.recommend(log, 5).scores).any()
+
+
+def test_a_users_number_is_the_same_in_training_and_when_asked():
+    users = np.array([0, 0, 1, 1, 1, 2, 2])
+    parts = np.array([TRAIN, TEST, TRAIN, VALIDATION, TEST, TRAIN, TRAIN], dtype=np.int8)
+    split = split_sequences(users, np.arange(7, dtype=np.int32), parts)
+    assert split.train.users.tolist() == [0, 1, 2]
+    assert split.validation.histories.users.tolist() == [1]
+    assert split.test.histories.users.tolist() == [0, 1]
 
 
 def test_a_user_number_below_zero_is_refused():
