@@ -44,10 +44,27 @@ class IngestParams(Settings):
     """K-core: users and items with fewer events are dropped, repeatedly; 1 keeps all."""
     cold_share: Share = 0.05
     """Share of items, newest first, withheld from every training interaction."""
+    protocol: Literal["leave_one_out", "time"] = "leave_one_out"
+    """`leave_one_out`: a user's last event is test, the one before validation, as in the papers.
+    `time`: one cut for all users, as in production; items whose first event lies after it are
+    cold, and `cold_share` is 0 then, since time itself withholds them."""
+    time_shares: tuple[float, float] = (0.1, 0.1)
+    """Under `time`: the shares of events for validation and, after it, for test."""
+    tie_order: Literal["file", "shuffled"] = "file"
+    """How a user's events of one time stand: as in the file, which a model can learn where the
+    file sorts by something, or by a seeded draw."""
     expected_items: int | None = None
     """The ingest check fails when the count after filtering is another; null does not ask."""
     expected_interactions: int | None = None
     synthetic: SyntheticParams = SyntheticParams()
+
+    @model_validator(mode="after")
+    def _one_way_to_withhold(self) -> IngestParams:
+        if self.protocol == "time" and self.cold_share:
+            raise ValueError("protocol time withholds items by time; set cold_share: 0")
+        if min(self.time_shares) <= 0 or sum(self.time_shares) >= 1:
+            raise ValueError("time_shares wants two shares above 0 that leave some for training")
+        return self
 
 
 class SecondVectorParams(Settings):

@@ -7,7 +7,8 @@ Pure: tables in, tables out. What happens, in this order:
 3. *k-core*: users and items with fewer than k events are dropped until none is left. An item
    without any event is no weak item but a new one: it stays, cold.
 4. *True cold start*: the newest items are withheld from every training interaction.
-5. *Leave one out* over the warm events of a user: last = test, one before = validation.
+5. *Leave one out* over the warm events of a user: last = test, one before = validation. Under
+   protocol `time` one cut for all users takes the place of 4 and 5.
 
 Ids travel as row numbers between 2 and 5, so ten million events take seconds.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,9 @@ from sidmint.catalogue.splitting import (
     MIN_EVENTS_A_USER,
     choose_cold,
     in_order,
+    shuffle_ties,
     sorted_sequence_share,
+    split_by_time,
     split_events,
 )
 from sidmint.contracts import Interactions, Items
@@ -54,6 +57,9 @@ def build_catalogue(
     min_interactions: int,
     cold_share: float,
     seed: int,
+    protocol: Literal["leave_one_out", "time"] = "leave_one_out",
+    tie_order: Literal["file", "shuffled"] = "file",
+    time_shares: tuple[float, float] = (0.1, 0.1),
     items_name: str = "items",
     interactions_name: str = "interactions",
 ) -> Catalogue:
@@ -68,13 +74,20 @@ def build_catalogue(
     checked, num_filled = check_items(items, items_name)
     events, users = number_events(interactions, checked, interactions_name)
     ordered = in_order(events, interactions_name)
+    if tie_order == "shuffled":
+        ordered = shuffle_ties(ordered, seed, interactions_name)
     numbers = ordered[_USER].to_numpy(), ordered[_ITEM].to_numpy()
     kept = ordered[core_rows(*numbers, min_interactions)]
-    _require_events(kept, users, min_interactions, interactions_name)
+    min_events = MIN_EVENTS_A_USER if protocol == "leave_one_out" else 1
+    _require_events(kept, users, min_interactions, interactions_name, min_events)
     seen, remaining = (frame[_ITEM].unique().sort().to_numpy() for frame in (ordered, kept))
-    withheld, selection = choose_cold(ordered, remaining, cold_share, seed)
     never_seen = np.setdiff1d(np.arange(checked.height), seen)
-    split = split_events(kept, withheld)
+    if protocol == "time":
+        split, withheld = split_by_time(kept, *time_shares, interactions_name)
+        selection = "first event after the cut in time"
+    else:
+        withheld, selection = choose_cold(ordered, remaining, cold_share, seed)
+        split = split_events(kept, withheld)
     catalogue_items = _finish_items(checked, split, remaining, withheld, never_seen)
     catalogue_events = _finish_events(split, users, checked)
     profile = {
@@ -110,13 +123,15 @@ def digest_of(*frames: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _require_events(kept: pl.DataFrame, users: pl.Series, k: int, name: str) -> None:
+def _require_events(
+    kept: pl.DataFrame, users: pl.Series, k: int, name: str, min_events: int
+) -> None:
     if kept.is_empty():
         raise BadInput(
             f"{name}: no interaction is left where every user and item has {k} or more; "
             f"lower ingest.min_interactions (now {k})"
         )
-    short = kept.group_by(_USER).len().filter(pl.col("len") < MIN_EVENTS_A_USER).sort(_USER)
+    short = kept.group_by(_USER).len().filter(pl.col("len") < min_events).sort(_USER)
     if short.height:
         raise BadInput(
             f"{name}: user {users[short[_USER][0]]} has {short['len'][0]} events "

@@ -11,7 +11,13 @@ from sidmint.evaluation.ranking import (
     random_hit_rate,
     retention,
 )
-from sidmint.evaluation.segments import SEGMENTS, SegmentScore, assign_segments, score_segments
+from sidmint.evaluation.segments import (
+    SEGMENTS,
+    SegmentScore,
+    assign_segments,
+    score_segments,
+    segments_by_count,
+)
 from sidmint.evaluation.uncertainty import (
     Difference,
     Interval,
@@ -38,6 +44,7 @@ __all__ = [
     "SegmentScore",
     "assign_segments",
     "score_segments",
+    "segments_by_count",
     "ColdReach",
     "cold_reach",
     "Interval",

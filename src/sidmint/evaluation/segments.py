@@ -55,6 +55,21 @@ def assign_segments(
     return segment_of
 
 
+def segments_by_count(
+    num_train: npt.NDArray[np.integer], cold: npt.NDArray[np.bool_], bounds: tuple[int, int]
+) -> npt.NDArray[np.int8]:
+    """The same by training events: fewer than `bounds[0]` tail, than `bounds[1]` torso, else head.
+
+    What companies do with views ("cold" below 100, below 600); an item withheld from training
+    is cold here whatever its count.
+    """
+    segment_of = np.full(len(cold), SEGMENTS.index("head"), dtype=np.int8)
+    segment_of[num_train < bounds[1]] = SEGMENTS.index("torso")
+    segment_of[num_train < bounds[0]] = SEGMENTS.index("tail")
+    segment_of[cold] = SEGMENTS.index("cold")
+    return segment_of
+
+
 def score_segments(
     segment_of: npt.NDArray[np.int8],
     targets: npt.NDArray[np.integer],

@@ -41,6 +41,8 @@ def _relative(rule: Rule, champion: Comparison, value: float, measurements: Meas
         return f"champion {champion.version} has no {rule.metric} to compare with"
     if not math.isfinite(champion.value):
         return f"{rule.metric} of champion {champion.version} is {champion.value}"
+    if champion.losses is not None:
+        return _by_interval(rule, champion, champion.losses, value)
     if value == champion.value:
         return f"{rule.metric} is {_shown(value)[0]}, as in champion {champion.version}"
     before, after = _shown(champion.value, value)
@@ -50,6 +52,27 @@ def _relative(rule: Rule, champion: Comparison, value: float, measurements: Meas
     is_better = (verb == "rose") == (champion.better == "higher")
     end = "" if is_better else f"; at most {allowed} is allowed"
     return f"{change} ({before} -> {after}){end}"
+
+
+def _by_interval(
+    rule: Rule, champion: Comparison, losses: tuple[float, float], value: float
+) -> str:
+    """The four outcomes in words: better, within the allowance, worse, cannot tell."""
+    least, most = (round(loss, 9) for loss in losses)
+    allowed = rule.high or 0.0
+    before, after = _shown(champion.value or 0.0, value)
+    change = f"{rule.metric} {before} -> {after} against champion {champion.version}"
+    low, high = f"{-most:+.4f}", f"{-least:+.4f}"
+    if champion.better == "lower":
+        low, high = f"{least:+.4f}", f"{most:+.4f}"
+    change = f"{change} (difference {low} to {high} by its 95 % interval)"
+    if most < 0:
+        return f"{change}: better"
+    if least > allowed:
+        return f"{change}: worse by more than the {_shown(allowed)[0]} allowed"
+    if most <= allowed:
+        return f"{change}: within the {_shown(allowed)[0]} allowed"
+    return f"{change}: whether more than the {_shown(allowed)[0]} allowed was lost cannot be told"
 
 
 def _bound(rule: Rule) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from sidmint.contracts import describe_metric
@@ -45,12 +45,36 @@ class Champion:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """A figure of the champion's table over the cases that the candidate answered too.
+
+    `low` and `high` are the ends of the interval of candidate - champion. `value` stands in
+    for the champion's own metric where today's cases are others than those it was published
+    with; None: compare with the published one.
+    """
+
+    low: float
+    high: float
+    value: float | None = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The champion's side of a relative rule."""
 
     version: str
     value: float | None
     better: Literal["higher", "lower"]
+    paired: Paired | None = None
+    """None where the metric has no sampling error that is known: estimates are compared then."""
+
+    @property
+    def losses(self) -> tuple[float, float] | None:
+        """The least and the most that can have been lost, by the interval."""
+        if self.paired is None:
+            return None
+        low, high = self.paired.low, self.paired.high
+        return (-high, -low) if self.better == "higher" else (low, high)
 
 
 @dataclass(frozen=True)
@@ -67,15 +91,24 @@ class Rule:
     low: float | None = None
     high: float | None = None
     champion: Comparison | None = None
+    surely: bool = False
+    """Of a relative rule with an interval: bound the most that can have been lost, not the
+    least. It fails where the data cannot tell, and where the table is worse."""
 
     @property
     def column(self) -> str:
         """Name of the quantity: the metric's own, or `worsening_of_` the metric."""
-        return self.metric if self.champion is None else f"worsening_of_{self.metric}"
+        if self.champion is None:
+            return self.metric
+        if self.champion.paired is None:
+            return f"worsening_of_{self.metric}"
+        return f"{'most' if self.surely else 'least'}_worsening_of_{self.metric}"
 
     def quantity(self, measurements: Measurements) -> float | None:
         """What the bounds apply to; None where a number that it needs was not measured.
 
+        Where the difference has an interval, the least loss that it allows: the rule then
+        fails only where a loss beyond the allowance is shown, not where noise looks like one.
         Differences are rounded to nine decimals, so that .91 -> .86 is a fall by .05 and
         not by .05000000000000004.
         """
@@ -84,6 +117,8 @@ class Rule:
             return value
         if self.champion.value is None:
             return None
+        if self.champion.losses is not None and math.isfinite(value):
+            return round(self.champion.losses[1 if self.surely else 0], 9)
         worse = value - self.champion.value
         return round(-worse if self.champion.better == "higher" else worse, 9)
 
@@ -97,12 +132,17 @@ class Rule:
 
 
 def rules_for(
-    thresholds: GateParams, num_levels: int, champion: Champion | None
+    thresholds: GateParams,
+    num_levels: int,
+    champion: Champion | None,
+    paired: Mapping[str, Paired] | None = None,
 ) -> tuple[Rule, ...]:
     """Every rule that a table of `num_levels` code levels must keep, sorted by name.
 
     Rules relative to the champion are called `champion.METRIC` and are made only where
-    there is one; `unapplied` names the others.
+    there is one; `unapplied` names the others. A metric in `paired` has four outcomes: worse
+    fails `champion.METRIC`; cannot tell fails `champion.METRIC.surely`, which warns or blocks
+    as `gate.cannot_tell` says; better and within the allowance fail neither.
     """
     if num_levels < 1:
         raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
@@ -111,10 +151,13 @@ def rules_for(
         for metric, params in _by_metric(thresholds.rules, num_levels).items()
     ]
     if champion is not None:
-        rules += [
-            _relative(metric, params, champion)
-            for metric, params in _by_metric(thresholds.champion, num_levels).items()
-        ]
+        for metric, params in _by_metric(thresholds.champion, num_levels).items():
+            rule = _relative(metric, params, champion, (paired or {}).get(metric))
+            rules.append(rule)
+            if rule.champion is not None and rule.champion.paired is not None:
+                severity: Severity = "critical" if thresholds.cannot_tell == "block" else "warning"
+                name = f"{rule.name}.surely"
+                rules.append(replace(rule, name=name, severity=severity, surely=True))
     return tuple(sorted(rules, key=lambda rule: rule.name))
 
 
@@ -125,16 +168,20 @@ def unapplied(thresholds: GateParams, champion: Champion | None) -> tuple[str, .
     return tuple(f"champion.{name}: no champion yet" for name in sorted(thresholds.champion))
 
 
-def _relative(metric: str, params: AllowanceParams, champion: Champion) -> Rule:
+def _relative(
+    metric: str, params: AllowanceParams, champion: Champion, paired: Paired | None
+) -> Rule:
     better = describe_metric(metric).better
     if better is None:
         raise BadInput(f"gate.champion.{metric}: neither more nor less of it is better")
+    published = champion.metrics.get(metric)
+    value = published if paired is None or paired.value is None else paired.value
     return Rule(
         name=f"champion.{metric}",
         metric=metric,
         severity=params.severity,
         high=params.may_worsen_by,
-        champion=Comparison(champion.version, champion.metrics.get(metric), better),
+        champion=Comparison(champion.version, value, better, paired),
     )
 
 

@@ -83,6 +83,9 @@ class GateParams(Settings):
     """Of several that pass, the one that leads on this metric is published."""
     rules: dict[str, RuleParams] = _DEFAULT_RULES
     champion: dict[str, AllowanceParams] = _DEFAULT_ALLOWANCES
+    cannot_tell: Literal["warning", "block"] = "warning"
+    """Where the interval of a difference allows a loss beyond the allowance without showing
+    one: say so, or refuse. Blocking on a small catalogue refuses nearly every candidate."""
 
     @field_validator("select_by")
     @classmethod

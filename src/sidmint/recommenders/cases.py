@@ -16,12 +16,12 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True)
 class Split:
-    """`train` sequences a user; cases with the number of the user who is asked."""
+    """`train` sequences a user; cases, and which event (by its number) each test case asks for."""
 
     train: Sequences
     validation: HeldOut
     test: HeldOut
-    test_users: npt.NDArray[np.int64]
+    test_events: npt.NDArray[np.intp]
 
 
 def split_sequences(
@@ -44,8 +44,8 @@ def split_sequences(
     numbers = np.arange(num_users, dtype=np.int32)
     train = Sequences(items[is_train], _offsets(users[is_train], num_users), numbers)
     validation, _ = _cases(users, items, is_train, parts == VALIDATION)
-    test, test_users = _cases(users, items, np.ones(len(users), dtype=bool), parts == TEST)
-    return Split(train, validation, test, test_users)
+    test, test_events = _cases(users, items, np.ones(len(users), dtype=bool), parts == TEST)
+    return Split(train, validation, test, test_events)
 
 
 def _cases(
@@ -53,7 +53,7 @@ def _cases(
     items: Ints,
     in_history: npt.NDArray[np.bool_],
     is_target: npt.NDArray[np.bool_],
-) -> tuple[HeldOut, npt.NDArray[np.int64]]:
+) -> tuple[HeldOut, npt.NDArray[np.intp]]:
     """A case for each target: the user's `in_history` events before it, oldest first."""
     before = np.concatenate([[0], np.cumsum(in_history)])  # history events up to an event
     first_event = np.searchsorted(users, users, side="left")
@@ -65,7 +65,7 @@ def _cases(
     at = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], lengths)
     asking = users[targets].astype(np.int32)
     histories = Sequences(items[in_history][at].astype(np.int32), offsets, asking)
-    return HeldOut(histories, items[targets].astype(np.int32)), users[targets]
+    return HeldOut(histories, items[targets].astype(np.int32)), targets
 
 
 def _offsets(users: npt.NDArray[np.int64], num_users: int) -> npt.NDArray[np.int64]:

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import SemanticIds
+from sidmint.contracts import Items, SemanticIds
 from sidmint.errors import BadInput
-from sidmint.gate.rules import Champion, Measurements, Rule, rules_for, unapplied
+from sidmint.gate.rules import Champion, Measurements, Paired, Rule, rules_for, unapplied
 from sidmint.gate.verdict import RuleResult, Verdict, complete, json_numbers
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.publishing.files import digest
+from sidmint.publishing.snapshot import cases_by_id, read_cases
+from sidmint.reporting.intervals import Answers, hit_rate_differences
+from sidmint.seeds import generator_for
 from sidmint.types import Outcome
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 MEASURED_BY = ("assign", "diagnose", "evaluate", "recommend", "segments")
 
@@ -41,7 +44,8 @@ def gate(
     """
     measurements = _measurements(artifacts, tokenizer, track)
     champion = _champion(artifacts.layout.champion)
-    rules = rules_for(params.gate, _num_levels(artifacts, tokenizer), champion)
+    paired = _paired(params, artifacts, tokenizer, champion) if champion else {}
+    rules = rules_for(params.gate, _num_levels(artifacts, tokenizer), champion, paired)
     results = judge(rules, measurements, artifacts.layout.data_docs, f"gate_{tokenizer}")
     verdict = Verdict(
         tokenizer=tokenizer,
@@ -70,6 +74,39 @@ def _measurements(artifacts: Artifacts, tokenizer: str, track: Track) -> dict[st
                 )
             found[name] = value
             origin[name] = stage
+    return found
+
+
+def _paired(
+    params: Params, artifacts: Artifacts, tokenizer: str, champion: Champion
+) -> dict[str, Paired]:
+    """Differences to the champion that have an interval, by metric.
+
+    Hit rates and retention over the held-out cases that both answered; the recommender's figures
+    from the champion's table under today's settings, seeds and cases. Figures of the whole
+    table (collisions, N_eff, utilization) count every item there is: they have no sampling
+    error, and are compared as they stand.
+    """
+    found: dict[str, Paired] = {}
+    answers = read_cases(artifacts.layout, champion.version)
+    if answers is not None:
+        item_ids = artifacts.items()[Items.ITEM_ID]
+        cases = cases_by_id(artifacts.table("evaluate", "cases", tokenizer), item_ids)
+        differences = hit_rate_differences(
+            Answers(cases, len(item_ids)),
+            Answers(answers.table, answers.num_items),
+            params.evaluate.cutoffs,
+            generator_for(params.seed, "gate", "hit rates"),
+        )
+        for name, difference in differences.by_metric.items():
+            found[name] = Paired(difference.low, difference.high)
+    if (artifacts.folder("segments", tokenizer) / "comparison.parquet").is_file():
+        compared = artifacts.table("segments", "comparison", tokenizer)
+        for row in compared.filter(compared["num_users"] > 0).iter_rows(named=True):
+            suffix = "" if row["segment"] == "all" else f"_{row['segment']}"
+            found[f"recommend_{row['metric']}{suffix}"] = Paired(
+                row["low"], row["high"], row["champion"]
+            )
     return found
 
 

@@ -55,6 +55,9 @@ def ingest(
         min_interactions=settings.min_interactions,
         cold_share=settings.cold_share,
         seed=params.seed,
+        protocol=settings.protocol,
+        tie_order=settings.tie_order,
+        time_shares=settings.time_shares,
         items_name=raw.items_name,
         interactions_name=raw.interactions_name,
     )

@@ -75,8 +75,8 @@ class _World:
 
     table: IdTable
     split: Split
-    user_ids: pl.Series
-    target_ids: pl.Series
+    cases: pl.DataFrame
+    """user_id, position and item_id of each case that is asked."""
     bucket_codes: Ints
     """Codes before resolution, by table row."""
     cold: npt.NDArray[np.bool_]
@@ -142,17 +142,16 @@ def _world(artifacts: Artifacts, published: pl.DataFrame) -> _World:
     rows = asked["row"].to_numpy().astype(np.int32)
     parts = asked[Interactions.SPLIT].replace_strict(_PARTS, return_dtype=pl.Int8).to_numpy()
     split = split_sequences(users, rows, parts)
-    user_ids = asked[Interactions.USER_ID].unique().sort()
+    named = (Interactions.USER_ID, Interactions.POSITION, Interactions.ITEM_ID)
     is_case = pl.col(Interactions.SPLIT).is_in(["test", "cold"])
     missed = events.filter(pl.col("row").is_null() & is_case)
     return _World(
         table=table,
         split=split,
-        user_ids=user_ids.gather(split.test_users),
-        target_ids=known[Items.ITEM_ID].gather(split.test.targets),
+        cases=asked.select(named)[split.test_events],
         bucket_codes=bucket_codes,
         cold=known[Items.COLD].to_numpy(),
-        missed=missed.select(Interactions.USER_ID, Interactions.ITEM_ID),
+        missed=missed.select(named),
     )
 
 
@@ -226,35 +225,17 @@ def _decodable(world: _World) -> dict[str, float]:
 
 def _rows(rounds: list[_Round], world: _World) -> pl.DataFrame:
     """One row a seed and case; `place` and `tuple_place` are 0 where the list lacks the target."""
-    schema = {
-        "seed": pl.Int32,
-        "user_id": pl.String,
-        "item_id": pl.String,
-        "place": pl.Int32,
-        "tuple_place": pl.Int32,
-    }
-    frames = []
-    for number, one in enumerate(rounds):
-        asked = pl.DataFrame(
-            {
-                "seed": np.full(len(one.places), number, dtype=np.int32),
-                "user_id": world.user_ids,
-                "item_id": world.target_ids,
-                "place": one.places,
-                "tuple_place": one.tuple_places,
-            },
-            schema=schema,
-        )
-        zero = pl.lit(0, dtype=pl.Int32)
-        missed = world.missed.select(
+    misses = np.zeros(world.missed.height, dtype=np.int32)
+    cases = pl.concat([world.cases, world.missed])
+    frames = [
+        cases.with_columns(
             pl.lit(number, dtype=pl.Int32).alias("seed"),
-            "user_id",
-            "item_id",
-            zero.alias("place"),
-            zero.alias("tuple_place"),
+            pl.Series("place", np.append(one.places, misses)),
+            pl.Series("tuple_place", np.append(one.tuple_places, misses)),
         )
-        frames += [asked, missed]
-    return pl.concat(frames).sort("seed", "user_id", "item_id", "place", maintain_order=True)
+        for number, one in enumerate(rounds)
+    ]
+    return pl.concat(frames).sort("seed", Interactions.USER_ID, Interactions.POSITION)
 
 
 def _curve(rounds: list[_Round]) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """segments: the evaluation split by head, torso, tail and cold items, and where cold items land.
 
-Reads ingest, embed, train, assign and evaluate; writes segments.parquet, cold.json and
-metrics.json.
+Reads ingest, embed, train, assign, evaluate and recommend; writes segments.parquet, cold.json
+and metrics.json, and where a recommender was trained recommended.parquet and, beside a champion,
+comparison.parquet.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items
 from sidmint.diagnostics import reconstruction
 from sidmint.evaluation import (
+    SEGMENTS,
     ColdReach,
     Ranks,
     SegmentScore,
     assign_segments,
     cold_reach,
     score_segments,
+    segments_by_count,
 )
+from sidmint.evaluation.recommended import Recommended, recommended_by_segment
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.types import Floats, Ints, Outcome
@@ -31,7 +35,7 @@ from sidmint.types import Floats, Ints, Outcome
 if TYPE_CHECKING:
     from sidmint.tokenizers.base import Tokenizer
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 def segments(
@@ -45,12 +49,12 @@ def segments(
     """
     items = artifacts.items()
     cold = items[Items.COLD].to_numpy()
-    segment_of = assign_segments(
-        items[Items.NUM_TRAIN].to_numpy(),
-        cold,
-        params.segments.head_share,
-        params.segments.torso_share,
-    )
+    num_train = items[Items.NUM_TRAIN].to_numpy()
+    if params.segments.counts is None:
+        shares = params.segments.head_share, params.segments.torso_share
+        segment_of = assign_segments(num_train, cold, *shares)
+    else:
+        segment_of = segments_by_count(num_train, cold, params.segments.counts)
     cutoffs = artifacts.table("evaluate", "hit_rates", tokenizer)["k"].unique().sort().to_list()
     cases = artifacts.table("evaluate", "cases", tokenizer)
     scores = score_segments(
@@ -62,9 +66,15 @@ def segments(
     )
     cold_metrics, cold_page = _cold(artifacts, tokenizer, cold)
     metrics = {**cold_metrics, **_segment_metrics(scores)}
+    recommended = _recommended(params, artifacts, tokenizer, segment_of)
+    metrics |= recommended.metrics if recommended else {}
     with artifacts.writing("segments", tokenizer) as out:
         out.table("segments", _segment_table(scores, cutoffs))
         out.json("cold", cold_page)
+        if recommended is not None:
+            out.table("recommended", recommended.by_segment)
+            if recommended.comparison is not None:
+                out.table("comparison", recommended.comparison)
         out.metrics(metrics)
     return Outcome(_headline(tokenizer, scores, cutoffs, metrics), metrics)
 
@@ -129,6 +139,40 @@ def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
 
 def _new_prefixes(reach: ColdReach) -> list[float]:
     return [reach.new_prefix_share(length + 1) for length in range(len(reach.warm_neighbours))]
+
+
+def _recommended(
+    params: Params, artifacts: Artifacts, tokenizer: str, segment_of: npt.NDArray[np.int8]
+) -> Recommended | None:
+    """The recommender's figures by segment, beside the champion's; None where it was left out."""
+    rows = _answers(params, artifacts, tokenizer)
+    if rows is None or rows.is_empty():
+        return None
+    items = artifacts.items()
+    members = items.select(
+        Items.ITEM_ID,
+        pl.Series("segment", [SEGMENTS[index] for index in segment_of]),
+        (~pl.col(Items.COLD) & (pl.col(Items.NUM_TRAIN) <= params.segments.few_shot)).alias(
+            "few_shot"
+        ),
+    )
+    return recommended_by_segment(
+        rows,
+        _answers(params, artifacts, "champion"),
+        members,
+        params.segments.allowance,
+        params.seed,
+    )
+
+
+def _answers(params: Params, artifacts: Artifacts, tokenizer: str) -> pl.DataFrame | None:
+    """Rows of stage recommend with the place that its credit counts; None without any."""
+    folder = artifacts.folder("recommend", tokenizer)
+    if params.recommend is None or not (folder / "rows.parquet").is_file():
+        return None
+    counted = "place" if params.recommend.credit == "item" else "tuple_place"
+    rows = artifacts.table("recommend", "rows", tokenizer)
+    return rows.with_columns(pl.col(counted).alias("place"))
 
 
 def _segment_metrics(scores: Sequence[SegmentScore]) -> dict[str, float]:
