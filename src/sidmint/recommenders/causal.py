@@ -105,7 +105,7 @@ class Causal(StateRecommender):
         module = self.module
         is_event = rows_BT >= 0
         # Once for all heads: drawing masks was a third of a step when each head drew its own.
-        known = module.dropout(self.states(rows_BT[:, :-1])[is_event])
+        known: Tensor = module.dropout(self.states(rows_BT[:, :-1])[is_event])
         codes = module.codes[rows_BT[is_event]]
         total, so_far = known.new_zeros(()), None
         for level, (head, table) in enumerate(zip(module.heads, module.embeddings, strict=True)):
