@@ -17,6 +17,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "sasrec": SMALL,
     "causal": {**SMALL, "hidden": 16, "beam": 8},
     "parallel": SMALL,
+    "tiger": {**SMALL, "head_width": 8, "feed_forward": 32, "beam": 8},
 }
 NUM_ITEMS = 40
 

@@ -41,7 +41,8 @@ def split_sequences(
     is_train = parts == TRAIN
     if not is_train.any():
         raise BadInput("no training event is left to learn from; lower ingest.cold_share")
-    train = Sequences(items[is_train], _offsets(users[is_train], num_users))
+    numbers = np.arange(num_users, dtype=np.int32)
+    train = Sequences(items[is_train], _offsets(users[is_train], num_users), numbers)
     validation, _ = _cases(users, items, is_train, parts == VALIDATION)
     test, test_events = _cases(users, items, np.ones(len(users), dtype=bool), parts == TEST)
     return Split(train, validation, test, test_events)
@@ -62,7 +63,8 @@ def _cases(
     lengths = ends - begins
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     at = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], lengths)
-    histories = Sequences(items[in_history][at].astype(np.int32), offsets)
+    asking = users[targets].astype(np.int32)
+    histories = Sequences(items[in_history][at].astype(np.int32), offsets, asking)
     return HeldOut(histories, items[targets].astype(np.int32)), targets
 
 

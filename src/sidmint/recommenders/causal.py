@@ -17,7 +17,7 @@ from torch.nn import functional
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
+from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.recommenders.trie import Trie
 from sidmint.settings import Settings
@@ -81,7 +81,7 @@ class CausalModule(nn.Module):
 
 
 @RECOMMENDERS.register("causal")
-class Causal(NeuralRecommender):
+class Causal(StateRecommender):
     """p(item | history) = prod_l p(c_l | h, c_1 .. c_l-1), searched by a beam over the trie."""
 
     name = "causal"
@@ -105,7 +105,7 @@ class Causal(NeuralRecommender):
         module = self.module
         is_event = rows_BT >= 0
         # Once for all heads: drawing masks was a third of a step when each head drew its own.
-        known = module.dropout(self.states(rows_BT[:, :-1])[is_event])
+        known: Tensor = module.dropout(self.states(rows_BT[:, :-1])[is_event])
         codes = module.codes[rows_BT[is_event]]
         total, so_far = known.new_zeros(()), None
         for level, (head, table) in enumerate(zip(module.heads, module.embeddings, strict=True)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class NeuralRecommender(Recommender):
 
     Config: ClassVar[type[Settings]] = NeuralConfig
     config: NeuralConfig
-    batch_users: ClassVar[int] = 512
+    batch_users: int = 512
     """Histories answered at once."""
 
     def _fit(
@@ -63,7 +63,7 @@ class NeuralRecommender(Recommender):
             curve = train(
                 self.module,
                 self.loss,
-                sequences,
+                self.examples(sequences),
                 self.config,
                 self._judge(validation, seed),
                 seed,
@@ -120,14 +120,6 @@ class NeuralRecommender(Recommender):
                 parts.append(self.log_probabilities(known).float().cpu().numpy())
         return np.concatenate(parts)
 
-    def known_after(self, histories: Sequences) -> Tensor:
-        """The state (B, d) after each history."""
-        longest = int(min(histories.lengths.max(initial=0), self.config.max_length))
-        rows = torch.from_numpy(histories.padded(longest).astype(np.int64)).to(self._device)
-        states = self.states(rows)
-        at = (rows >= 0).sum(dim=1)
-        return states[torch.arange(len(rows), device=rows.device), at]
-
     @property
     def num_items(self) -> int:
         """N."""
@@ -137,24 +129,28 @@ class NeuralRecommender(Recommender):
     def build(self, table: IdTable) -> nn.Module:
         """The untrained module for `table`, drawn from torch's seeded generator."""
 
-    @abstractmethod
-    def states(self, rows_BT: Tensor) -> Tensor:
-        """(B, T + 1, d) of item rows (B, T), padded on the right by -1."""
+    def examples(self, sequences: Sequences) -> Sequences:
+        """What a training step draws from; whole sequences, cut to their newest events."""
+        return sequences.last(self.config.max_length)
 
     @abstractmethod
     def loss(self, rows_BT: Tensor) -> Tensor:
-        """The mean cross-entropy of every event, given those before it."""
+        """The loss of a batch of examples, padded on the right by -1."""
 
     @abstractmethod
-    def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def known_after(self, histories: Sequences) -> Any:
+        """What `best` and `log_probabilities` are told of each history."""
+
+    @abstractmethod
+    def best(self, known: Any, k: int) -> tuple[Tensor, Tensor]:
         """The `k` best item rows (B, k) and their scores, falling; ties to the lower row."""
 
-    def quick_best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def quick_best(self, known: Any, k: int) -> tuple[Tensor, Tensor]:
         """`best`, or something near it that costs less: what checkpoints are chosen by."""
-        return self.best(known_Bd, k)
+        return self.best(known, k)
 
     @abstractmethod
-    def log_probabilities(self, known_Bd: Tensor) -> Tensor:
+    def log_probabilities(self, known: Any) -> Tensor:
         """(B, C) of what comes next."""
 
     def state(self) -> Arrays:
@@ -167,6 +163,22 @@ class NeuralRecommender(Recommender):
             self.module = self.build(table)
         self.module.load_state_dict({n: torch.from_numpy(np.array(v)) for n, v in state.items()})
         self.module.to(self._device).eval()
+
+
+class StateRecommender(NeuralRecommender):
+    """A neural recommender that knows a history as one vector, the state after it. Abstract."""
+
+    def known_after(self, histories: Sequences) -> Tensor:
+        """The state (B, d) after each history."""
+        longest = int(min(histories.lengths.max(initial=0), self.config.max_length))
+        rows = torch.from_numpy(histories.padded(longest).astype(np.int64)).to(self._device)
+        states = self.states(rows)
+        at = (rows >= 0).sum(dim=1)
+        return states[torch.arange(len(rows), device=rows.device), at]
+
+    @abstractmethod
+    def states(self, rows_BT: Tensor) -> Tensor:
+        """(B, T + 1, d) of item rows (B, T), padded on the right by -1: place t knows t items."""
 
 
 def best_rows(scores_BN: Tensor, k: int) -> tuple[Tensor, Tensor]:

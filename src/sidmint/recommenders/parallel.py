@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender, best_rows
+from sidmint.recommenders.neural import NeuralConfig, StateRecommender, best_rows
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.settings import Settings
 
@@ -71,7 +71,7 @@ class ParallelModule(nn.Module):
 
 
 @RECOMMENDERS.register("parallel")
-class Parallel(NeuralRecommender):
+class Parallel(StateRecommender):
     """score(i) = sum_j log p_j(code_j(i)), exact over the catalogue: one gather, no beam."""
 
     name = "parallel"

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender, best_rows
+from sidmint.recommenders.neural import NeuralConfig, StateRecommender, best_rows
 from sidmint.recommenders.transformer import CausalTransformer
 
 
@@ -27,7 +27,7 @@ class SasRecModule(nn.Module):
 
 
 @RECOMMENDERS.register("sasrec")
-class SasRec(NeuralRecommender):
+class SasRec(StateRecommender):
     """p(next = i) = softmax_i(h . e_i) over the whole catalogue (Kang & McAuley 2018).
 
     Cross-entropy over all items in place of the paper's binary loss on sampled negatives: with

@@ -14,10 +14,15 @@ from sidmint.types import Ints
 
 @dataclass(frozen=True)
 class Sequences:
-    """U sequences: `items[offsets[u]:offsets[u + 1]]` are the item rows of u, oldest first."""
+    """U sequences: `items[offsets[u]:offsets[u + 1]]` are the item rows of u, oldest first.
+
+    `users` (U,) are numbers from 0 that a user keeps from training to the asking; None where it
+    does not matter who asks. Only recommenders with tokens for users read them.
+    """
 
     items: Ints
     offsets: npt.NDArray[np.int64]
+    users: Ints | None = None
 
     def __post_init__(self) -> None:
         steps = np.diff(self.offsets)
@@ -27,6 +32,10 @@ class Sequences:
             raise BadInput(
                 f"sequences want offsets from 0 to {len(self.items)} events, got "
                 f"{self.offsets[0]} to {self.offsets[-1]}"
+            )
+        if self.users is not None and (len(self.users) != len(self) or (self.users < 0).any()):
+            raise BadInput(
+                f"{len(self)} sequences want as many user numbers from 0, got {len(self.users)}"
             )
 
     def __len__(self) -> int:
@@ -53,20 +62,32 @@ class Sequences:
         lengths = self.lengths[users]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.offsets[users], lengths)
-        return Sequences(self.items[at], offsets)
+        owners = None if self.users is None else self.users[users]
+        return Sequences(self.items[at], offsets, owners)
 
     def last(self, count: int) -> Sequences:
         """Each sequence cut to its newest `count` events."""
         lengths = np.minimum(self.lengths, count)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.arange(offsets[-1]) + np.repeat(self.offsets[1:] - offsets[1:], lengths)
-        return Sequences(self.items[at], offsets)
+        return Sequences(self.items[at], offsets, self.users)
+
+    def up_to_each_event(self, count: int) -> Sequences:
+        """A sequence an event: the newest `count` events of its user that end with it."""
+        events = len(self.items)
+        places = np.arange(events) - np.repeat(self.offsets[:-1], self.lengths)
+        lengths = np.minimum(places + 1, count)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        first = np.arange(events) + 1 - lengths
+        at = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
+        users = None if self.users is None else np.repeat(self.users, self.lengths)
+        return Sequences(self.items[at], offsets, users)
 
     def mapped(self, new_row: Ints) -> Sequences:
         """The sequences with item i called `new_row[i]`; events on items at -1 are left out."""
         items = new_row[self.items]
         kept = np.concatenate([[0], np.cumsum(items >= 0)]).astype(np.int64)
-        return Sequences(items[items >= 0], kept[self.offsets])
+        return Sequences(items[items >= 0], kept[self.offsets], self.users)
 
     def padded(self, length: int) -> Ints:
         """(U, length) item rows, the newest `length` of each from the left, then -1."""

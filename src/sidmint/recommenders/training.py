@@ -1,6 +1,6 @@
 """The training loop of every neural recommender; there is no other.
 
-Whole sequences a step, batches of like length, checks on validation cases, early stopping, and
+Batches of examples of like length, checks on validation cases, early stopping, and
 the best checked state put back at the end.
 """
 
@@ -38,7 +38,7 @@ class TrainingSettings(Settings):
     """Stop at the next check after this long, as early stopping does; None: no limit. Results
     then depend on the machine's speed."""
     batch_size: int = Field(256, ge=1)
-    """Sequences a step."""
+    """Examples a step: whole sequences, but for `tiger`."""
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     max_length: int = Field(50, ge=1)
@@ -60,7 +60,7 @@ class Judged:
 def train(
     module: nn.Module,
     loss_of: Callable[[Tensor], Tensor],
-    sequences: Sequences,
+    examples: Sequences,
     settings: TrainingSettings,
     judge: Callable[[], Judged] | None,
     seed: int,
@@ -68,17 +68,19 @@ def train(
     where: str,
     track: Track,
 ) -> tuple[dict[str, float], ...]:
-    """Minimise `loss_of`, a batch (B, T) of item rows padded by -1, over the sequences.
+    """Minimise `loss_of`, given batches (B, T) of examples padded by -1 on the right.
+
+    What the numbers of an example mean is `loss_of`'s to know: item rows, as a rule.
 
     Returns the curve: epoch, loss, what `judge` saw, seconds. `module` is left in the state
     that `judge` scored highest, or in its last one without a judge. AdamW, gradients clipped
     to norm 1. Raises `BadInput` naming `where` when a loss is no longer finite.
     """
-    kept = sequences.take(np.flatnonzero(sequences.lengths)).last(settings.max_length)
+    kept = examples.take(np.flatnonzero(examples.lengths))
     if not len(kept):
         raise BadInput(f"{where}: there is no training sequence with an event")
-    table = torch.from_numpy(kept.padded(settings.max_length).astype(np.int64)).to(device)
     lengths = kept.lengths
+    table = torch.from_numpy(kept.padded(int(lengths.max()))).to(device)
     generator = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(
         _parameter_groups(module, settings.weight_decay), lr=settings.learning_rate, fused=True
@@ -95,7 +97,7 @@ def train(
         for rows in batches:
             batch = table[torch.from_numpy(rows).to(device), : int(lengths[rows].max())]
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(batch)
+            loss = loss_of(batch.long())
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
