@@ -20,7 +20,7 @@ from sidmint.gate.verdict import RuleResult, Verdict
 from sidmint.layout import Layout
 from sidmint.params import Params, load_params
 from sidmint.publishing.files import digest
-from sidmint.publishing.release import Override, Published, publish
+from sidmint.publishing.release import Override, Published, publish, rollback
 from sidmint.publishing.store import VersionStore
 
 ITEMS = ("a", "b", "c", "d")
@@ -212,3 +212,16 @@ def race(folder: str, racer: int, rounds: int, start: Any, results: Any) -> None
         except RegistryConflict:
             results.put((number, racer, "conflict"))
         start.wait()
+
+
+def race_back(root: str, racer: int, start: Any, results: Any) -> None:
+    """A process that rolls back together with the others."""
+    built = Built(Path(root))
+    start.wait()
+    try:
+        rollback(built.params, built.layout, to="v0001", by=str(racer))
+        results.put("done")
+    except RegistryConflict:
+        results.put("conflict")
+    except BaseException as error:
+        results.put(repr(error))

@@ -264,3 +264,11 @@ def test_an_unknown_version_names_its_neighbour(built: Built) -> None:
     built.publish("one")
     with pytest.raises(BadInput, match="did you mean v0001"):
         built.store.release("v001")
+
+
+@pytest.mark.parametrize("name", ["", "../../../evil", "a/b", "a\0", "x" * 65])
+def test_a_model_name_with_a_path_in_it_is_bad_input(built: Built, name: str) -> None:
+    built.set_params(registry={"path": "registry", "model_name": name})
+    with pytest.raises(BadInput, match="model_name"):
+        built.publish("one")
+    assert not built.store.folder.exists()
