@@ -29,6 +29,16 @@ SPACES = ("original", "reconstructed", "prefix")
 SIDES = ("better", "tied")
 FACTS = {"action": "publish", "tokenizer": "t", "by": "test", "reason": None}
 """What a log entry says when the store is used by itself."""
+BARE = {
+    "tokenizer": "t",
+    "num_items": 0,
+    "semantic_ids": {},
+    "created_at": "2026-01-01T00:00:00+00:00",
+    "created_by": "test",
+    "override": None,
+    "overruled": [],
+}
+"""What the manifest of a release says where the store is used by itself."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ def files_of(content: Mapping[str, bytes]) -> Any:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        return {"tokenizer": "t"}
+        return BARE
 
     return assemble
 
