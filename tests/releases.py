@@ -20,7 +20,7 @@ from sidmint.gate.verdict import RuleResult, Verdict
 from sidmint.layout import Layout
 from sidmint.params import Params, load_params
 from sidmint.publishing.files import digest
-from sidmint.publishing.release import Override, Published, publish
+from sidmint.publishing.release import Override, Published, publish, rollback
 from sidmint.publishing.store import VersionStore
 
 ITEMS = ("a", "b", "c", "d")
@@ -29,6 +29,16 @@ SPACES = ("original", "reconstructed", "prefix")
 SIDES = ("better", "tied")
 FACTS = {"action": "publish", "tokenizer": "t", "by": "test", "reason": None}
 """What a log entry says when the store is used by itself."""
+BARE = {
+    "tokenizer": "t",
+    "num_items": 0,
+    "semantic_ids": {},
+    "created_at": "2026-01-01T00:00:00+00:00",
+    "created_by": "test",
+    "override": None,
+    "overruled": [],
+}
+"""What the manifest of a release says where the store is used by itself."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ def files_of(content: Mapping[str, bytes]) -> Any:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        return {"tokenizer": "t"}
+        return BARE
 
     return assemble
 
@@ -212,3 +222,16 @@ def race(folder: str, racer: int, rounds: int, start: Any, results: Any) -> None
         except RegistryConflict:
             results.put((number, racer, "conflict"))
         start.wait()
+
+
+def race_back(root: str, racer: int, start: Any, results: Any) -> None:
+    """A process that rolls back together with the others."""
+    built = Built(Path(root))
+    start.wait()
+    try:
+        rollback(built.params, built.layout, to="v0001", by=str(racer))
+        results.put("done")
+    except RegistryConflict:
+        results.put("conflict")
+    except BaseException as error:
+        results.put(repr(error))

@@ -97,11 +97,18 @@ class Artifacts:
     def json(self, stage: str, name: str, tokenizer: str | None = None) -> Any:
         """The JSON document `name` of a stage."""
         path = self._existing(stage, f"{name}.json", tokenizer)
-        return json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise BadInput(
+                f"{path} is not readable JSON ({error}); delete it, and `sidmint run` makes it anew"
+            ) from error
 
     def metrics(self, stage: str, tokenizer: str | None = None) -> dict[str, float]:
-        """The metrics that a stage wrote."""
-        return dict(self.json(stage, "metrics", tokenizer))
+        """The metrics that a stage wrote. `BadInput` for a value that no float can hold."""
+        metrics = self.json(stage, "metrics", tokenizer)
+        where = self.layout.stage(stage, tokenizer) / "metrics.json"
+        return require_numbers(metrics, str(where))
 
     def folder(self, stage: str, tokenizer: str | None = None) -> Path:
         """The folder of a stage that has run."""
@@ -163,6 +170,32 @@ class Artifacts:
                 "every stage up to date"
             )
         return path
+
+
+def require_numbers(metrics: Any, where: str) -> dict[str, float]:
+    """`metrics` if it maps names to numbers; NaN and null, which fail every rule, are let through.
+
+    `BadInput` names the file and the metric; an integer beyond the range of floats is none.
+    """
+    if not isinstance(metrics, dict):
+        raise BadInput(f"{where} wants a JSON object of numbers, has {type(metrics).__name__}")
+    for name, value in metrics.items():
+        if value is not None and not _is_number(value):
+            raise BadInput(
+                f"{where}: {name} is no number that a float can hold; `sidmint run` brings every "
+                "stage up to date"
+            )
+    return dict(metrics)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # 10^400 is an integer of JSON and of Python
+        return False
+    return True
 
 
 def dump_json(value: Any) -> str:

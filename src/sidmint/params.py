@@ -243,6 +243,11 @@ class RegistryParams(Settings):
     model_name: str = "sidmint"
     """Registered model in MLflow."""
 
+    @field_validator("model_name")
+    @classmethod
+    def _names_a_model(cls, name: str) -> str:
+        return safe_name(name, "registry.model_name")
+
 
 class Params(Settings):
     """All of params.yaml."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from releases import FACTS, build_workspace, files_of, publish_bare, race
+from releases import FACTS, build_workspace, files_of, publish_bare, race, race_back
 from sidmint.errors import RegistryConflict
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify
@@ -65,3 +65,27 @@ def test_a_writer_that_does_not_end_is_a_conflict_not_a_hang(tmp_path: Path) -> 
     with FileLock(tmp_path / ".lock"), pytest.raises(RegistryConflict, match="another process"):
         publish_bare(store)
     assert publish_bare(store) == "v0002"
+
+
+def test_processes_that_roll_back_at_once_end_well_or_in_a_conflict(tmp_path: Path) -> None:
+    built = build_workspace(tmp_path)
+    built.publish("one")
+    built.judge("two")
+    built.publish("two")
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(8), context.Queue()
+    processes = [
+        context.Process(target=race_back, args=(str(tmp_path), racer, start, results))
+        for racer in range(8)
+    ]
+    for process in processes:
+        process.start()
+    told = Counter(results.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join(timeout=60)
+    results.close()
+    assert told.keys() <= {"done", "conflict"}
+    assert told["done"]
+    assert built.store.release().version == "v0001"
+    assert '"version": "v0001"' in built.layout.champion.read_text()
+    assert list(built.layout.champion.parent.glob(".*.draft")) == []

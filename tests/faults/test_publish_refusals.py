@@ -15,6 +15,7 @@ import yaml
 from releases import CODES, Built, build_workspace, case_table
 from sidmint.errors import BadInput, Refused
 from sidmint.gate.verdict import RuleResult
+from sidmint.publishing.history import list_versions
 from sidmint.publishing.release import Override, rollback
 from sidmint.publishing.verify import verify
 
@@ -264,3 +265,33 @@ def test_an_unknown_version_names_its_neighbour(built: Built) -> None:
     built.publish("one")
     with pytest.raises(BadInput, match="did you mean v0001"):
         built.store.release("v001")
+
+
+@pytest.mark.parametrize("name", ["", "../../../evil", "a/b", "a\0", "x" * 65])
+def test_a_model_name_with_a_path_in_it_is_bad_input(built: Built, name: str) -> None:
+    built.set_params(registry={"path": "registry", "model_name": name})
+    with pytest.raises(BadInput, match="model_name"):
+        built.publish("one")
+    assert not built.store.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[" * 100_000, '{"n_eff": "2"}', '{"n_eff": 1%s}' % ("0" * 400)]
+)
+def test_a_metrics_file_without_numbers_is_bad_input(built: Built, text: str) -> None:
+    (built.layout.stage("diagnose", "one") / "metrics.json").write_text(text)
+    with pytest.raises(BadInput, match=r"diagnose/one/metrics\.json"):
+        built.publish()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"files": {}}', "[" * 100_000, "[]", "1"])
+def test_a_manifest_of_no_known_form_is_bad_input(built: Built, text: str) -> None:
+    built.publish("one")
+    manifest = built.store.release().file("manifest.json")
+    manifest.chmod(0o644)
+    manifest.write_text(text)
+    with pytest.raises(BadInput, match=r"manifest\.json"):
+        list_versions(built.store)
+    with pytest.raises(BadInput, match=r"manifest\.json"):
+        built.publish("one")
+    assert verify(built.store).problems

@@ -151,7 +151,7 @@ class AuditLog:
 def _parse(line: bytes) -> Entry | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if is_entry(entry) else None
 

@@ -132,6 +132,11 @@ def rollback(
 
 def _has_table(champion: Release, candidate: Candidate) -> bool:
     files = champion.manifest["files"]
+    if "sids.parquet" not in files:
+        raise BadInput(
+            f"{champion.folder / 'manifest.json'} lists no table; `sidmint verify "
+            f"{champion.version}` says what is damaged"
+        )
     same_table: bool = files["sids.parquet"]["sha256"] == candidate.table_sha256
     return same_table and champion.manifest["tokenizer"] == candidate.tokenizer
 

@@ -25,7 +25,7 @@ from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.store import VersionStore
-from sidmint.publishing.versions import Release
+from sidmint.publishing.versions import Pointer, Release
 
 CASES, HISTORY = "cases.parquet", "history.json"
 CHAMPION_TABLE = "sids.parquet"
@@ -49,7 +49,16 @@ def sync_champion(layout: Layout, store: VersionStore) -> bool:
     (an older sidmint made it) leaves no cases.parquet. Without a champion the folder is as git
     has it, so that `dvc repro` in a fresh clone and `sidmint run` write one lock.
     """
-    pointer = store.champion()
+    changed = False
+    while True:
+        pointer = store.champion()
+        changed |= _write_snapshot(layout, store, pointer)
+        # Whoever wrote last has looked last: of two at once, the older state never stays.
+        if store.champion() == pointer:
+            return changed
+
+
+def _write_snapshot(layout: Layout, store: VersionStore, pointer: Pointer | None) -> bool:
     release = store.release(pointer.version) if pointer else None
     history = version_history(store)
     layout.champion_folder.mkdir(parents=True, exist_ok=True)
@@ -189,13 +198,17 @@ def _replace(path: Path, content: bytes | None, drafts: Path) -> bool:
     if content is None:
         if not path.exists():
             return False
-        path.unlink()
+        path.unlink(missing_ok=True)
         return True
     if path.is_file() and path.read_bytes() == content:
         return False
-    draft = drafts / f".{path.name}.draft"
-    draft.write_bytes(content)
-    os.replace(draft, path)
+    # A name of its own: processes that publish at once would take each other's draft away.
+    draft = drafts / f".{path.name}.{os.getpid()}.draft"
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     return True
 
 

@@ -87,7 +87,7 @@ def _listing(manifest_file: Path, version: str) -> Mapping[str, Any] | None:
     try:
         manifest = json.loads(manifest_file.read_bytes())
         files = manifest["files"] if manifest["version"] == version else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return files if isinstance(files, dict) else None
 

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidmint.artifacts import dump_json
+from sidmint.artifacts import dump_json, require_numbers
 from sidmint.errors import BadInput
 from sidmint.publishing.audit import Entry, entry_hash, is_entry
+
+_MANIFEST_KEYS = {
+    *("created_at", "created_by", "files", "num_items", "overruled", "override", "parent"),
+    *("semantic_ids", "tokenizer", "version"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Pointer:
                 return None
             pointer = cls.of(entry)
             return pointer if pointer.to_bytes() == text else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def to_bytes(self) -> bytes:
@@ -61,12 +66,22 @@ class Release:
     @property
     def manifest(self) -> dict[str, Any]:
         """manifest.json: origin, layout of the ids, and the sha256 of every other file."""
-        return self._json("manifest.json")
+        manifest = self._json("manifest.json")
+        missing = sorted(_MANIFEST_KEYS - manifest.keys())
+        if missing or not _is_listing(manifest["files"]):
+            wanted = (
+                f"lacks {', '.join(missing)}" if missing else "lists its files in no known form"
+            )
+            raise BadInput(
+                f"{self.folder / 'manifest.json'} {wanted}; `sidmint verify {self.version}` says "
+                "what is damaged"
+            )
+        return manifest
 
     @property
     def metrics(self) -> dict[str, float]:
         """Every metric of the stages that judged this table."""
-        return self._json("metrics.json")
+        return require_numbers(self._json("metrics.json"), str(self.folder / "metrics.json"))
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -85,7 +100,7 @@ class Release:
     def _json(self, name: str) -> dict[str, Any]:
         try:
             value = json.loads(self.file(name).read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(
                 f"{self.folder / name} is not readable JSON ({error}); "
                 f"`sidmint verify {self.version}` says what is damaged"
@@ -93,3 +108,10 @@ class Release:
         if not isinstance(value, dict):
             raise BadInput(f"{self.folder / name} wants a JSON object, has {type(value).__name__}")
         return value
+
+
+def _is_listing(files: Any) -> bool:
+    """Whether it has a digest of every file."""
+    return isinstance(files, dict) and all(
+        isinstance(file, dict) and "sha256" in file for file in files.values()
+    )
