@@ -90,6 +90,8 @@ class Built:
         with self.artifacts.writing("evaluate", tokenizer) as out:
             out.table("cases", case_table(len(codes)))
             out.metrics({"retention_at_100": retention})
+        with self.artifacts.writing("recommend", tokenizer) as out:
+            out.metrics({})
         with self.artifacts.writing("segments", tokenizer) as out:
             out.metrics({"cold_coverage": 1.0})
         self.judge(tokenizer, blocked_by)

@@ -311,6 +311,8 @@ def _evaluate(artifacts: Artifacts, name: str, level: float) -> None:
     ]
     columns = ["segment", "num_items", "num_cases"]
     columns += ["hr_original_at_100", "hr_at_100", "retention_at_100"]
+    with artifacts.writing("recommend", name) as out:
+        out.metrics({})
     with artifacts.writing("segments", name) as out:
         out.table("segments", pl.DataFrame(rows, columns, orient="row"))
         out.json("cold", {})

@@ -1,4 +1,4 @@
-"""diagnose, evaluate and segments on a small catalogue, with a real rq_kmeans.
+"""diagnose, evaluate, recommend and segments on a small catalogue, with a real rq_kmeans.
 
 The world: 16 topics of 20 items each, vectors near their topic, users who stay in a topic.
 """
@@ -17,10 +17,13 @@ from sidmint.contracts import METRICS, describe_metric
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import parse_params
+from sidmint.semantic_ids import resolve_by_suffix
 from sidmint.stages.diagnose import diagnose
 from sidmint.stages.evaluate import evaluate
+from sidmint.stages.recommend import CHAMPION, recommend
 from sidmint.stages.segments import segments
 from sidmint.tokenizers import make_tokenizer, storage
+from sidmint.types import Codes
 
 NAME = "rq_kmeans"
 NUM_ITEMS, NUM_TOPICS = 320, 16
@@ -35,6 +38,9 @@ PARAMS = parse_params(SETTINGS, "test")
 
 def with_settings(**sections):
     return parse_params(SETTINGS | sections, "test")
+
+
+RECOMMENDING = with_settings(recommend={"recommender": "last_item", "seeds": 2})
 
 
 def write_ingest(artifacts, rng):
@@ -101,7 +107,10 @@ def train_and_assign(artifacts, fit_on):
     )
     with artifacts.writing("assign", NAME) as out:
         out.table("codes", frame)
-        out.table("sids", frame)
+        suffixes = resolve_by_suffix(
+            Codes(codes, tokenizer.config.sizes), frame["item_id"].to_list()
+        ).suffixes
+        out.table("sids", frame.with_columns(pl.Series("suffix", suffixes.astype(np.int32))))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +131,8 @@ def workspace(built, tmp_path):
 
 
 def run_all(artifacts, params=PARAMS):
-    stages = (diagnose, evaluate, segments)
+    recommend(params, artifacts, CHAMPION)
+    stages = (diagnose, evaluate, recommend, segments)
     return [dict(stage(params, artifacts, NAME).metrics) for stage in stages]
 
 
@@ -148,7 +158,7 @@ def pattern_of(name):
 
 
 def test_each_stage_writes_every_metric_of_its_block(workspace):
-    written = {pattern_of(name) for metrics in run_all(workspace) for name in metrics}
+    written = {pattern_of(name) for metrics in run_all(workspace, RECOMMENDING) for name in metrics}
     patterns = list(METRICS)
     own = set(patterns[patterns.index("conflict_rate") :])
     assert own <= written
@@ -156,19 +166,21 @@ def test_each_stage_writes_every_metric_of_its_block(workspace):
 
 def test_metrics_on_disk_are_those_of_the_outcome(workspace):
     for stage, metrics in zip(
-        ("diagnose", "evaluate", "segments"), run_all(workspace), strict=True
+        ("diagnose", "evaluate", "recommend", "segments"),
+        run_all(workspace, RECOMMENDING),
+        strict=True,
     ):
         assert workspace.metrics(stage, NAME) == metrics
 
 
 def test_stages_write_their_own_folder_only_and_the_same_bytes_twice(workspace):
     before = digests(workspace.layout.root)
-    run_all(workspace)
+    run_all(workspace, RECOMMENDING)
     after = digests(workspace.layout.root)
     new = {Path(path).parts[2] for path in after.keys() - before.keys()}
-    assert new == {"diagnose", "evaluate", "segments"}
+    assert new == {"diagnose", "evaluate", "recommend", "segments"}
     assert before.items() <= after.items()
-    run_all(workspace)
+    run_all(workspace, RECOMMENDING)
     assert digests(workspace.layout.root) == after
 
 
@@ -225,7 +237,7 @@ def test_sixteen_topics_are_sixteen_first_codes(workspace):
 
 
 def test_diagnose_looks_at_raw_codes_and_evaluate_at_published_ones(workspace):
-    diagnosed, evaluated, _ = run_all(workspace)
+    diagnosed, evaluated, *_ = run_all(workspace)
     codes = workspace.codes("codes", NAME)
     shuffled = np.random.default_rng(0).permutation(codes)
     rewrite_codes(workspace, "sids", shuffled)
@@ -241,7 +253,7 @@ def test_diagnose_looks_at_raw_codes_and_evaluate_at_published_ones(workspace):
 def test_collapsed_codes_are_diagnosed_and_no_better_than_chance(workspace):
     for name in ("codes", "sids"):
         rewrite_codes(workspace, name, np.zeros((NUM_ITEMS, 3)))
-    diagnosed, evaluated, _ = run_all(workspace)
+    diagnosed, evaluated, *_ = run_all(workspace)
     assert diagnosed["n_eff"] == 1
     assert diagnosed["conflict_rate"] == 1
     assert diagnosed["perplexity_share_1"] == 1 / 16
@@ -277,7 +289,7 @@ def test_users_who_stay_in_a_topic_are_served_by_ids_of_topics(workspace):
 
 
 def test_segments_are_the_same_cases_told_apart(workspace):
-    _, evaluated, told_apart = run_all(workspace)
+    _, evaluated, _, told_apart = run_all(workspace)
     names = ("head", "torso", "tail", "cold")
     assert sum(told_apart[f"num_cases_{name}"] for name in names) == evaluated["num_cases"]
     for figure in ("hr_at_5", "hr_original_at_20"):

@@ -32,6 +32,10 @@ class Candidate:
     hit_rates: pl.DataFrame
     answers: Answers
     segments: pl.DataFrame
+    recommended: pl.DataFrame | None
+    """The recommender's figures by segment; None where none was trained."""
+    comparison: pl.DataFrame | None
+    """The same beside the champion's; None where there is no champion to compare with."""
     codes: pl.DataFrame
     sids: pl.DataFrame
 

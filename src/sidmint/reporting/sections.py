@@ -11,6 +11,7 @@ import polars as pl
 from sidmint.gate.verdict import Verdict
 from sidmint.reporting import figures, level_figures, tables
 from sidmint.reporting.drawing import Chart, series_role
+from sidmint.reporting.recommended import RecommendedView, recommended_view
 from sidmint.reporting.run import Candidate
 from sidmint.reporting.summary import collision_words, percent, tally
 from sidmint.reporting.tables import Table
@@ -46,6 +47,7 @@ class Section:
     spectrum: Chart
     hit_rates: Chart
     segment_bars: Chart
+    worth: RecommendedView | None
     training: Chart
     levels: Table
     added: Table
@@ -80,6 +82,7 @@ def section(candidate: Candidate, index: int, cutoff: int, leads: bool, num_titl
         spectrum=figures.spectrum(candidate.spectrum, anchor),
         hit_rates=figures.hit_rates(candidate.hit_rates, anchor),
         segment_bars=figures.segment_bars(candidate.segments, cutoff, anchor),
+        worth=recommended_view(candidate, anchor),
         training=figures.training_curves(candidate.curve, anchor),
         levels=_table(levels, USAGE_COLUMNS),
         added=_table(levels, ADDED_COLUMNS),

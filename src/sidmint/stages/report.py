@@ -75,9 +75,18 @@ def _candidate(artifacts: Artifacts, name: str, items: pl.DataFrame) -> Candidat
             len(items),
         ),
         segments=artifacts.table("segments", "segments", name),
+        recommended=_optional(artifacts, "recommended", name),
+        comparison=_optional(artifacts, "comparison", name),
         codes=artifacts.table("assign", "codes", name),
         sids=artifacts.table("assign", "sids", name),
     )
+
+
+def _optional(artifacts: Artifacts, table: str, name: str) -> pl.DataFrame | None:
+    """A table of segments that is there only where a recommender was trained."""
+    if not (artifacts.folder("segments", name) / f"{table}.parquet").is_file():
+        return None
+    return artifacts.table("segments", table, name)
 
 
 def _robustness(artifacts: Artifacts, name: str) -> pl.DataFrame | None:

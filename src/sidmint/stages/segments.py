@@ -167,9 +167,10 @@ def _recommended(
 
 def _answers(params: Params, artifacts: Artifacts, tokenizer: str) -> pl.DataFrame | None:
     """Rows of stage recommend with the place that its credit counts; None without any."""
-    folder = artifacts.folder("recommend", tokenizer)
-    if params.recommend is None or not (folder / "rows.parquet").is_file():
+    if params.recommend is None:
         return None
+    if not (artifacts.folder("recommend", tokenizer) / "rows.parquet").is_file():
+        return None  # there is no champion
     counted = "place" if params.recommend.credit == "item" else "tuple_place"
     rows = artifacts.table("recommend", "rows", tokenizer)
     return rows.with_columns(pl.col(counted).alias("place"))
