@@ -188,6 +188,9 @@ class RecommendParams(Settings):
     seeds: int = Field(3, ge=1)
     """Trainings a table. Training is a source of variance as large as users are: with one seed
     an interval holds the users' alone, and says so."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of a training. Steps are small: beside another stage, two threads that wait
+    for each other took twice as long as one (58 s and 29 s for the demo's two trainings)."""
     cutoffs: tuple[int, ...] = (5, 10, 20)
     history_masked: bool = False
     """Whether items of a user's own history are left out of the list. TIGER and QuaSID keep

@@ -17,6 +17,7 @@ from sidmint.layout import Layout
 from sidmint.publishing.release import Override, rollback
 from sidmint.publishing.snapshot import (
     CASES,
+    CHAMPION_TABLE,
     HISTORY,
     cases_by_id,
     read_cases,
@@ -85,7 +86,7 @@ def test_without_a_champion_the_folder_is_as_git_has_it(built: Built) -> None:
 def test_what_is_level_is_not_written_again(built: Built) -> None:
     built.publish("one")
     before = {path: path.stat().st_mtime_ns for path in built.layout.champion_folder.iterdir()}
-    assert sorted(path.name for path in before) == [CASES, HISTORY]
+    assert sorted(path.name for path in before) == [CASES, HISTORY, CHAMPION_TABLE]
     assert not sync_champion(built.layout, built.store)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [path.name for path in built.layout.champion.parent.glob(".*")] == []
@@ -140,12 +141,12 @@ def test_an_older_release_without_cases_works_everywhere(built: Built) -> None:
     built.publish("one")
     publish_without_cases(built)
     assert verify(built.store).problems == ()
-    assert files_of(built) == [HISTORY]
+    assert files_of(built) == [HISTORY, CHAMPION_TABLE]
     assert read_cases(built.layout, "v0002") is None
     rollback(built.params, built.layout)
     assert read_cases(built.layout, "v0001") is not None
     rollback(built.params, built.layout, to="v0002")
-    assert files_of(built) == [HISTORY]
+    assert files_of(built) == [HISTORY, CHAMPION_TABLE]
     assert json.loads(built.layout.champion.read_text())["version"] == "v0002"
 
 
@@ -153,7 +154,7 @@ def test_cases_without_users_are_no_cases(built: Built) -> None:
     path = built.layout.stage("evaluate", "one") / "cases.parquet"
     pl.read_parquet(path).drop("user_id").write_parquet(path)
     built.publish("one")
-    assert files_of(built) == [HISTORY]
+    assert files_of(built) == [HISTORY, CHAMPION_TABLE]
 
 
 def test_cases_of_another_champion_are_not_taken_for_this_one_s(built: Built) -> None:

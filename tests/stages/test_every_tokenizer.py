@@ -20,6 +20,7 @@ from sidmint.stages.evaluate import evaluate
 from sidmint.stages.gate import gate
 from sidmint.stages.ingest import ingest
 from sidmint.stages.pairs import pairs
+from sidmint.stages.recommend import CHAMPION, check_recommender, recommend
 from sidmint.stages.segments import segments
 from sidmint.stages.train import check_settings, train
 from sidmint.tokenizers import TOKENIZERS
@@ -32,6 +33,10 @@ PARAMS = {
     "ingest": {"synthetic": {"num_items": NUM_ITEMS, "num_users": 800}, "min_interactions": 3},
     "train": {"tokenizers": list(SETTINGS), "device": "cpu"},
     "tokenizers": SETTINGS,
+    "recommend": {
+        "seeds": 1,
+        "settings": {"width": 16, "hidden": 16, "heads": 2, "layers": 1, "epochs": 1, "beam": 20},
+    },
 }
 
 
@@ -41,11 +46,13 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Artifac
     params = parse_params(PARAMS, "params.yaml")
     here = Artifacts(Layout(Path(tmp_path_factory.mktemp("catalogue"))))
     check_settings(params)
+    check_recommender(params)
     here.layout.champion.parent.mkdir(parents=True, exist_ok=True)
     here.layout.champion.write_text(json.dumps(NO_CHAMPION), encoding="utf-8")
     ingest(params, here, check_catalogue)
     embed(params, here)
     pairs(params, here)
+    recommend(params, here, CHAMPION)
     return params, here
 
 
@@ -53,11 +60,14 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Artifac
 def test_it_runs_from_items_to_a_verdict(catalogue: tuple[Params, Artifacts], name: str) -> None:
     params, here = catalogue
     train(params, here, name)
-    for stage in (assign, diagnose, evaluate, segments):
+    for stage in (assign, diagnose, evaluate, recommend, segments):
         stage(params, here, name)
     gate(params, here, name, judge)
     ids = here.table("assign", "sids", name)
     assert ids[SemanticIds.SEMANTIC_ID].n_unique() == ids.height > 0.8 * NUM_ITEMS
+    used = here.metrics("recommend", name)
+    assert 0 < used["recommend_hr_at_20"] <= 1
+    assert used["num_recommend_cases"] > 100
     verdict = here.layout.build / "gate" / name / "verdict.json"
     assert '"passed"' in verdict.read_text(encoding="utf-8")
 

@@ -68,7 +68,7 @@ def judged(tmp_path, candidate: dict[str, float], **gate_settings):
         "recommend_ndcg_at_10": {"may_worsen_by": 0.03},
         "recommend_ndcg_at_10_cold": {"may_worsen_by": 0.02},
     }
-    params = parse_params({"gate": {"champion": rules, **gate_settings}}, "test")
+    params = parse_params({"recommend": {}, "gate": {"champion": rules, **gate_settings}}, "test")
     gate(params, artifacts, "t", by_definition)
     return verdict(artifacts), recommended.comparison
 
@@ -111,6 +111,23 @@ def test_empty_segments_stand_in_the_table_with_n_0():
     assert found.comparison is None
     assert "recommend_ndcg_at_10_cold" not in found.metrics
     assert found.metrics["num_recommend_cases_cold"] == 0
+
+
+def test_bounds_on_a_recommender_that_nobody_trained_are_named_as_left_out(tmp_path):
+    artifacts = workspace(tmp_path)
+    bounds = {"num_items": {"min": 1}, "recommend_distinct_items": {"min": 50}}
+    params = parse_params({"recommend": None, "gate": {"rules": bounds}}, "test")
+    gate(params, artifacts, "t", by_definition)
+    said = verdict(artifacts)
+    assert said.passed
+    assert "recommend_distinct_items: recommend is null" in said.not_applied
+    gate(
+        parse_params({"recommend": {}, "gate": {"rules": bounds}}, "test"),
+        artifacts,
+        "t",
+        by_definition,
+    )
+    assert verdict(artifacts).blocked_by == ("recommend_distinct_items is missing",)
 
 
 def test_segment_bounds_that_overlap_are_refused():

@@ -99,9 +99,11 @@ def _check_everything(here: Workspace) -> None:
     """Find a wrong setting before the first stage runs, not after the third."""
     from sidmint.publishing.snapshot import sync_champion
     from sidmint.publishing.store import VersionStore
+    from sidmint.stages.recommend import check_recommender
     from sidmint.stages.train import check_settings
 
     check_settings(here.params)
+    check_recommender(here.params)
     sync_champion(here.layout, VersionStore(here.layout.inside(here.params.registry.path)))
 
 

@@ -119,10 +119,26 @@ class GateParams(Settings):
             _require_direction(name, f"gate.champion.{name}")
         return rules
 
+    def without_recommender(self) -> tuple[GateParams, tuple[str, ...]]:
+        """The section without bounds on a recommender's figures, and what was left out, named.
+
+        For a run in which `recommend` is null: nobody measured them, and somebody said so.
+        """
+        rules = {name: rule for name, rule in self.rules.items() if not _of_recommender(name)}
+        champion = {name: rule for name, rule in self.champion.items() if not _of_recommender(name)}
+        left_out = [*(self.rules.keys() - rules.keys())]
+        left_out += [f"champion.{name}" for name in self.champion.keys() - champion.keys()]
+        kept = self.model_copy(update={"rules": rules, "champion": champion})
+        return kept, tuple(f"{name}: recommend is null" for name in sorted(left_out))
+
     def digest(self) -> str:
         """SHA-256 of the section's meaning: the same whatever the order or layout of the YAML."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _of_recommender(name: str) -> bool:
+    return name.startswith("recommend_")
 
 
 def _require_direction(name: str, key: str) -> None:

@@ -11,6 +11,7 @@ from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items, SemanticIds
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion, Measurements, Paired, Rule, rules_for, unapplied
+from sidmint.gate.thresholds import GateParams
 from sidmint.gate.verdict import RuleResult, Verdict, complete, json_numbers
 from sidmint.params import Params
 from sidmint.progress import Track, silent
@@ -45,7 +46,11 @@ def gate(
     measurements = _measurements(artifacts, tokenizer, track)
     champion = _champion(artifacts.layout.champion)
     paired = _paired(params, artifacts, tokenizer, champion) if champion else {}
-    rules = rules_for(params.gate, _num_levels(artifacts, tokenizer), champion, paired)
+    thresholds: GateParams = params.gate
+    left_out: tuple[str, ...] = ()
+    if params.recommend is None:
+        thresholds, left_out = params.gate.without_recommender()
+    rules = rules_for(thresholds, _num_levels(artifacts, tokenizer), champion, paired)
     results = judge(rules, measurements, artifacts.layout.data_docs, f"gate_{tokenizer}")
     verdict = Verdict(
         tokenizer=tokenizer,
@@ -53,7 +58,7 @@ def gate(
         thresholds_sha256=params.gate.digest(),
         table_sha256=digest(artifacts.folder("assign", tokenizer) / "sids.parquet"),
         rules=complete(rules, measurements, results),
-        not_applied=unapplied(params.gate, champion),
+        not_applied=(*unapplied(thresholds, champion), *left_out),
     )
     with artifacts.writing("gate", tokenizer) as out:
         out.json("measurements", json_numbers(measurements))

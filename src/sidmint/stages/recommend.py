@@ -6,6 +6,8 @@ Reads ingest, embed and assign (or the champion's table in data/champion); write
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +56,13 @@ def recommend(
         return _skipped(artifacts, tokenizer, "there is no champion yet")
     world = _world(artifacts, published)
     rounds = []
-    for number in range(settings.seeds):
-        recommender = make_recommender(
-            settings.recommender, settings.settings, f"recommend.settings ({settings.recommender})"
-        )
-        seed = seed_for(params.seed, "recommend", str(number))
-        rounds.append(_one_round(recommender, world, settings, seed, params.train.device, track))
+    with _threads(settings.threads):
+        for number in range(settings.seeds):
+            where = f"recommend.settings ({settings.recommender})"
+            recommender = make_recommender(settings.recommender, settings.settings, where)
+            seed = seed_for(params.seed, "recommend", str(number))
+            device = params.train.device
+            rounds.append(_one_round(recommender, world, settings, seed, device, track))
     metrics = _metrics(rounds, world, settings)
     with artifacts.writing("recommend", tokenizer) as out:
         out.table("rows", _rows(rounds, world))
@@ -67,6 +70,13 @@ def recommend(
         save(rounds[0].recommender, world.table, out.folder)
         out.metrics(metrics)
     return Outcome(_headline(tokenizer, settings, metrics), metrics)
+
+
+def check_recommender(params: Params) -> None:
+    """Build the recommender of the run, untrained, so that a wrong setting is found at once."""
+    if params.recommend is not None:
+        name = params.recommend.recommender
+        make_recommender(name, params.recommend.settings, f"recommend.settings ({name})")
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,19 @@ class _Round:
     places: Ints
     tuple_places: Ints
     found: Recommendations
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Torch's threads for a while. Their number is a setting, since it changes the last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _one_round(
