@@ -17,6 +17,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     "sasrec": SMALL,
     "causal": {**SMALL, "hidden": 16, "beam": 8},
     "parallel": SMALL,
+    "semantic_knn": {},
+    "hybrid": {"base": "causal", "settings": {**SMALL, "hidden": 16, "beam": 8}, "one_in": 5},
     "tiger": {**SMALL, "head_width": 8, "feed_forward": 32, "beam": 8},
 }
 NUM_ITEMS = 40

@@ -4,7 +4,16 @@ Each is one file behind `Recommender`; none knows a tokenizer or a path. They ge
 sequences and a table of unique ids, and give a ranked list for each history.
 """
 
-from sidmint.recommenders import causal, last_item, parallel, popularity, sasrec, tiger
+from sidmint.recommenders import (
+    causal,
+    hybrid,
+    last_item,
+    parallel,
+    popularity,
+    sasrec,
+    semantic_knn,
+    tiger,
+)
 from sidmint.recommenders.base import RECOMMENDERS, FitReport, Recommendations, Recommender
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.sequences import HeldOut, Sequences
@@ -18,9 +27,11 @@ __all__ = [
     "Recommender",
     "Sequences",
     "causal",
+    "hybrid",
     "last_item",
     "parallel",
     "popularity",
     "sasrec",
+    "semantic_knn",
     "tiger",
 ]

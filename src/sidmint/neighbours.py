@@ -1,0 +1,100 @@
+"""What lies near a vector: a faiss index over items, built the same way every time.
+
+For lists that people and recommenders are shown. Ranks that judge a tokenizer stay exact and
+stay in `evaluation` (decisions/0009 and 0013).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from sidmint.errors import BadInput, SidmintError
+from sidmint.types import Floats, Ints
+
+Kind = Literal["flat", "ivf", "hnsw"]
+
+FLAT_BELOW = 1_000_000
+"""Fewer vectors are searched in full: exact, and fast enough."""
+_HNSW_LINKS = 32
+_TRAINED_PER_LIST = 64
+_LEAST_PROBES = 8
+
+
+def kind_for(num_vectors: int) -> Kind:
+    """`flat` below a million vectors, `ivf` from there on."""
+    return "flat" if num_vectors < FLAT_BELOW else "ivf"
+
+
+def build_index(vectors: Floats, kind: Kind | None = None, seed: int = 0) -> Any:
+    """A faiss index of `vectors` (N, D) by cosine; item n has the number n.
+
+    Vectors are scaled to unit norm, so that inner products are cosines; a vector of zeros is
+    like nothing. `kind` is that of `kind_for` unless given. `ivf` has 4 sqrt(N) lists from a
+    seeded k-means and looks into a sixteenth of them, eight at least; `hnsw` links each vector to 32. Raises
+    `BadInput` for vectors that are not finite.
+    """
+    faiss = _faiss()
+    if vectors.ndim != 2 or not len(vectors) or not np.isfinite(vectors).all():
+        raise BadInput(f"an index wants finite vectors (N, D), got an array {vectors.shape}")
+    unit = _unit(vectors)
+    chosen = kind or kind_for(len(unit))
+    width = unit.shape[1]
+    index: Any
+    if chosen == "flat":
+        index = faiss.IndexFlatIP(width)
+    elif chosen == "hnsw":
+        index = faiss.IndexHNSWFlat(width, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efSearch = 128
+    else:
+        num_lists = max(1, min(round(4 * len(unit) ** 0.5), len(unit) // _TRAINED_PER_LIST))
+        index = faiss.IndexIVFFlat(
+            faiss.IndexFlatIP(width), width, num_lists, faiss.METRIC_INNER_PRODUCT
+        )
+        index.cp.seed = seed % 2**31
+        index.nprobe = min(num_lists, max(_LEAST_PROBES, num_lists // 16))
+        index.train(unit)
+    index.add(unit)
+    return index
+
+
+def search(index: Any, queries: Floats, k: int) -> tuple[Ints, Floats]:
+    """The `k` nearest items of each query (B, D): rows (B, k) and cosines, falling.
+
+    Equal cosines go to the lower row. k is at most the number of items; a place that an
+    approximate index could not fill is -1 with a cosine of -inf.
+    """
+    k = min(k, index.ntotal)
+    cosines, rows = index.search(_unit(queries), k)
+    missing = rows < 0
+    cosines = np.where(missing, -np.inf, cosines)
+    order = np.lexsort((rows, -cosines), axis=1)
+    return (
+        np.take_along_axis(rows, order, axis=1).astype(np.int32),
+        np.take_along_axis(cosines, order, axis=1).astype(np.float32),
+    )
+
+
+def on_device(index: Any) -> Any:
+    """The index on a GPU where faiss sees one, else as it is."""
+    faiss = _faiss()
+    if not hasattr(faiss, "get_num_gpus") or faiss.get_num_gpus() < 1:
+        return index
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+
+
+def _unit(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.where(norms > 0, norms, 1.0), dtype=np.float32)
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise SidmintError(
+            "faiss is not installed; `pip install faiss-cpu`, or on a CUDA machine "
+            "`pip install 'sidmint[gpu]'`"
+        ) from error
+    return faiss

@@ -1,0 +1,96 @@
+"""A faiss index gives the neighbours that numpy gives, and approximate ones nearly all of them."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from sidmint.errors import BadInput
+from sidmint.neighbours import FLAT_BELOW, build_index, kind_for, search
+from sidmint.recommenders import IdTable, Sequences
+from sidmint.recommenders.storage import make_recommender
+from sidmint.types import Codes
+
+
+def clustered(count: int, width: int = 24, seed: int = 0) -> np.ndarray:
+    drawn = np.random.default_rng(seed)
+    centres = drawn.standard_normal((50, width))
+    noise = 0.5 * drawn.standard_normal((count, width))
+    return (centres[drawn.integers(50, size=count)] + noise).astype(np.float32)
+
+
+def exact(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    unit, asked = (
+        side / np.linalg.norm(side.astype(np.float64), axis=1, keepdims=True)
+        for side in (vectors, queries)
+    )
+    return np.argsort(-(asked @ unit.T), axis=1, kind="stable")[:, :k]
+
+
+def test_a_flat_index_is_exact_whatever_the_length_of_a_vector():
+    vectors, queries = clustered(2000), clustered(50, seed=1)
+    scale = np.random.default_rng(2).uniform(0.01, 100, (2000, 1)).astype(np.float32)
+    rows, cosines = search(build_index(vectors * scale), queries, 10)
+    np.testing.assert_array_equal(rows, exact(vectors, queries, 10))
+    assert (np.diff(cosines, axis=1) <= 0).all()
+    assert cosines.max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_an_approximate_index_finds_nine_in_ten(kind):
+    vectors, queries = clustered(6000), clustered(200, seed=1)
+    rows, _ = search(build_index(vectors, kind), queries, 10)
+    wanted = exact(vectors, queries, 10)
+    found = [len(set(a) & set(b)) / 10 for a, b in zip(rows.tolist(), wanted.tolist(), strict=True)]
+    assert np.mean(found) >= 0.9
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+def test_equal_vectors_give_an_index_of_equal_bytes(kind):
+    one, other = (faiss.serialize_index(build_index(clustered(3000), kind, 5)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_equal_cosines_go_to_the_lower_row():
+    vectors = np.ones((5, 3), dtype=np.float32)
+    rows, _ = search(build_index(vectors), vectors[:1], 5)
+    assert rows.tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_a_million_is_where_search_stops_being_exact():
+    assert (kind_for(FLAT_BELOW - 1), kind_for(FLAT_BELOW)) == ("flat", "ivf")
+
+
+def test_vectors_that_are_no_vectors_are_refused():
+    with pytest.raises(BadInput, match="finite"):
+        build_index(np.full((3, 2), np.nan, dtype=np.float32))
+
+
+def table(vectors: np.ndarray | None) -> IdTable:
+    codes = np.arange(6, dtype=np.int32)[:, None]
+    return IdTable(Codes(codes, (6,)), vectors)
+
+
+def test_semantic_knn_recommends_what_is_like_the_newest_item_even_if_nobody_saw_it():
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0], [0, -1]], np.float32)
+    recommender = make_recommender("semantic_knn", {"last": 1}, "test")
+    recommender.fit(Sequences.of([[0, 2]]), table(vectors), seed=0)
+    found = recommender.recommend(Sequences.of([[2, 0], [0, 2]]), 1).items
+    assert found.tolist() == [[1], [3]]  # items 1 and 3 have no event
+    with pytest.raises(BadInput, match="vectors"):
+        recommender.fit(Sequences.of([[0]]), table(None), seed=0)
+
+
+def test_hybrid_gives_every_nth_place_to_what_is_alike_and_repeats_nothing():
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0], [0, -1]], np.float32)
+    settings = {"base": "popularity", "one_in": 3}
+    recommender = make_recommender("hybrid", settings, "test")
+    # Popular: 5, then 4, then 2 and 0; item 1 is nearest to item 0 and nobody saw it.
+    recommender.fit(Sequences.of([[5, 5, 5, 4, 4, 2, 0]]), table(vectors), seed=0)
+    found = recommender.recommend(Sequences.of([[0]]), 6).items[0].tolist()
+    assert found[:3] == [5, 4, 1]
+    assert sorted(found) == list(range(6))
+    assert recommender.recommend(Sequences.of([[0]]), 4).items[0].tolist() == found[:4]
+    with pytest.raises(BadInput, match="base is hybrid"):
+        make_recommender("hybrid", {"base": "hybrid"}, "test")
