@@ -32,8 +32,8 @@ def build_index(vectors: Floats, kind: Kind | None = None, seed: int = 0) -> Any
 
     Vectors are scaled to unit norm, so that inner products are cosines; a vector of zeros is
     like nothing. `kind` is that of `kind_for` unless given. `ivf` has 4 sqrt(N) lists from a
-    seeded k-means and looks into a sixteenth of them, eight at least; `hnsw` links each vector to 32. Raises
-    `BadInput` for vectors that are not finite.
+    seeded k-means and looks into a sixteenth of them, eight at least; `hnsw` links each vector
+    to 32. Raises `BadInput` for vectors that are not finite.
     """
     faiss = _faiss()
     if vectors.ndim != 2 or not len(vectors) or not np.isfinite(vectors).all():
