@@ -133,7 +133,7 @@ def _gain(rows: Sequence[Mapping[str, Any]], catalogue: str) -> str:
 def _prediction(rows: Sequence[Mapping[str, Any]]) -> str:
     """Which figure of a table foretells NDCG@10: Spearman over the tables of the section."""
     tables = [(name, members) for (name, kind), members in _by_name(rows) if kind == "causal"]
-    if len(tables) < 5:
+    if len(tables) < 8:
         return ""
     ndcg = [_mean(members, "recommend_ndcg_at_10") for _, members in tables]
     words = []
