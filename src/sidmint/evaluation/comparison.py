@@ -110,8 +110,9 @@ def _compare(
         outcome=outcome_of(paired.low, paired.high, allowance),
         split=uplift(np.where(treated, after, before), treated, before),
         split_p_value=None,
-        detectable_split=detectable_by_split(float(before.std()), len(names)),
-        detectable_paired=detectable_paired(float((after - before).std()), len(names)),
+        # Scores that do not vary (no hit at all) say nothing of what could be seen.
+        detectable_split=detectable_by_split(float(before.std()), len(names)) or None,
+        detectable_paired=detectable_paired(float((after - before).std()), len(names)) or None,
     )
 
 
