@@ -61,6 +61,7 @@ BACKBONE = {
 WITHOUT_IDS: dict[str, dict[str, Any]] = {
     "popularity": {},
     "last_item": {},
+    "semantic_knn": {},
     "sasrec": {"batch_size": 256, "epochs": 40, "check_every": 4, "patience": 2},
 }
 """Recommenders that read no code: what ids must be compared with."""
@@ -193,7 +194,7 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
     codes = _codes(run, world)
     tokenizer_s = time.process_time() - started
     resolved = resolve_by_suffix(codes, world.item_ids)
-    table = IdTable(with_suffix(resolved.codes.values, resolved.suffixes))
+    table = IdTable(with_suffix(resolved.codes.values, resolved.suffixes), world.vectors)
     recommender = make_recommender(run.recommender, dict(run.recommender_settings), "benchmark")
     split = world.split
     report = recommender.fit(

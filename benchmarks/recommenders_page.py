@@ -25,7 +25,8 @@ One table of ids, one recommender, one question: which item comes next? Written 
 
 from the lines of docs/results/recommenders.jsonl, each of which holds its settings, seeds and
 seconds. Every tokenizer (3 x 256, MiniLM vectors, a suffix where codes collide) is used by the same
-`causal` recommender; `sasrec`, `last_item` and `popularity` use no id. Amazon 2014 5-core,
+`causal` recommender; `sasrec`, `semantic_knn` (the vectors themselves),
+`last_item` and `popularity` use no id. Amazon 2014 5-core,
 leave-one-out, history not masked, checkpoint chosen on validation by NDCG@10, hits counted by
 items (by code tuple beside it, where colliding items share their hits). The mean over seeds, and
 half the range where there are several; with one seed a difference below a few thousandths says
@@ -44,6 +45,7 @@ def write_page(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     parts = [_INTRODUCTION]
     for (catalogue, ties), members in sorted(groups.items()):
         parts.append(f"\n## {catalogue.capitalize()}, ties in {_ORDERS[ties]}\n\n{_table(members)}")
+        parts.append(_floors(members))
         parts.append(_gain(members, catalogue))
         parts.append(_prediction(members))
     path.write_text("".join(parts), encoding="utf-8")
@@ -109,6 +111,29 @@ def _mean(rows: Sequence[Mapping[str, Any]], metric: str) -> float:
 def _spread(values: Sequence[float]) -> str:
     half = (max(values) - min(values)) / 2
     return f"{np.mean(values):.4f}" + (f" ± {half:.4f}" if len(values) > 1 else "")
+
+
+_FLOORS = ("popularity", "last_item", "semantic_knn")
+
+
+def _floors(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Said where a recommender that learns next to nothing does better than the backbone."""
+    groups = _by_name(rows)
+    best = [_mean(each, "recommend_ndcg_at_10") for (_, kind), each in groups if kind == "causal"]
+    if not best:
+        return ""
+    above = [
+        f"`{kind}`"
+        for (_, kind), each in groups
+        if kind in _FLOORS and _mean(each, "recommend_ndcg_at_10") > max(best)
+    ]
+    if not above:
+        return ""
+    return (
+        f"\n**{' and '.join(above)} find more than `causal` does on any ids here.** The backbone "
+        "is small and trained for\nminutes: read its rows against each other, never as what ids can "
+        "reach.\n"
+    )
 
 
 def _gain(rows: Sequence[Mapping[str, Any]], catalogue: str) -> str:
