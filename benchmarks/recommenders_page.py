@@ -130,9 +130,9 @@ def _floors(rows: Sequence[Mapping[str, Any]]) -> str:
     if not above:
         return ""
     return (
-        f"\n**{' and '.join(above)} find more than `causal` does on any ids here.** The backbone "
-        "is small and trained for\nminutes: read its rows against each other, never as what ids can "
-        "reach.\n"
+        f"\n**{' and '.join(above)} find more than `causal` does on any ids here.** The backbone\n"
+        "is small and trained for minutes: read its rows against each other, never as what ids\n"
+        "can reach.\n"
     )
 
 
