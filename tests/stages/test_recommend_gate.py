@@ -28,7 +28,7 @@ def members() -> pl.DataFrame:
     )
 
 
-def answers(seed: int, rates: dict[str, float], num_seeds: int = 2) -> pl.DataFrame:
+def answers(seed: int, rates: dict[str, float], num_seeds: int = 3) -> pl.DataFrame:
     """Every user is asked once a segment; targets are found first with the segment's rate."""
     drawn = np.random.default_rng(seed)
     frames = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sidmint.evaluation.arms import ArmDifference, compare_arms
+from sidmint.evaluation.arms import FEWEST_USERS, ArmDifference, compare_arms
 from sidmint.evaluation.outcomes import Outcome, outcome_of
 from sidmint.evaluation.user_split import (
     Uplift,
@@ -55,7 +55,8 @@ def compare_segments(
     scores a training seed and case. Cases of one user are averaged first: they are no
     independent draws. The split view gives each user the candidate or the champion by a salted
     hash, with the champion's score as CUPED covariate where the user gets the candidate's: both
-    are known offline. A segment without a case is a row with n = 0 that cannot tell.
+    are known offline. A segment without a case is a row with n = 0 that cannot tell, and so
+    is the outcome of one with fewer than `FEWEST_USERS`: its interval stands there unbelieved.
     """
     rows = [
         _compare(name, users, mask, candidate, champion, allowance, salt, generator)
@@ -107,7 +108,11 @@ def _compare(
         candidate=float(after.mean()),
         champion=float(before.mean()),
         paired=paired,
-        outcome=outcome_of(paired.low, paired.high, allowance),
+        outcome=(
+            outcome_of(paired.low, paired.high, allowance)
+            if len(names) >= FEWEST_USERS
+            else "cannot tell"
+        ),
         split=uplift(np.where(treated, after, before), treated, before),
         split_p_value=None,
         # Scores that do not vary (no hit at all) say nothing of what could be seen.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import chisquare, norm
+from scipy.stats import t as student
 
 from sidmint.errors import BadInput
 
@@ -43,8 +44,12 @@ class Uplift:
     low: float
     high: float
     p_value: float
+    error: float
+    """Standard error of `difference`."""
     relative: float | None
     """None where control has no success to be relative to."""
+    relative_low: float | None
+    relative_high: float | None
 
 
 def uplift(
@@ -56,26 +61,67 @@ def uplift(
     """Difference of means of two groups (Welch), by CUPED where a `covariate` is given.
 
     `outcomes` (U,) hold what each user got from the table of its own side. The covariate is
-    what was known before (the champion's score of the user): y - theta (x - mean x) with
-    theta = cov(x, y) / var(x) over both groups has the same mean difference in expectation and
-    a variance smaller by the squared correlation (Deng et al. 2013). None where a side has
-    fewer than two users.
+    what was known before (the champion's score of the user): y - theta (x - mean x) has the
+    same mean difference in expectation and a variance smaller by the squared correlation
+    (Deng et al. 2013). theta = sum cov(x, y) / n over the sides / sum var(x) / n: of all
+    slopes the one with the least error, so that CUPED never has a larger one.
+
+    Student's t with the degrees of freedom of Welch and Satterthwaite, one less for theta: by
+    the normal law two sides of five users call 8 % of A/A splits a difference in place of 5
+    (with a covariate 7 % by Student's: theta is fitted to the same ten).
+    The relative uplift d / c has the interval of the delta method. None where a side has fewer
+    than two users, with a covariate fewer than three.
     """
     y = np.asarray(outcomes, dtype=np.float64)
-    if min(np.count_nonzero(treated), np.count_nonzero(~treated)) < 2:
+    fewest = min(np.count_nonzero(treated), np.count_nonzero(~treated))
+    if fewest < (2 if covariate is None else 3):
         return None
-    control_mean = float(y[~treated].mean())
-    if covariate is not None and np.var(covariate) > 0:
+    theta = 0.0
+    if covariate is not None:
         x = np.asarray(covariate, dtype=np.float64)
-        theta = np.cov(x, y)[0, 1] / np.var(x, ddof=1)
+        theta = _slope(x, y, treated)
         y = y - theta * (x - x.mean())
     sides = y[treated], y[~treated]
-    difference = float(sides[0].mean() - sides[1].mean())
-    error = float(np.sqrt(sum(side.var(ddof=1) / len(side) for side in sides)))
-    reach = float(norm.ppf((1 + confidence) / 2)) * error
-    p_value = float(2 * norm.sf(abs(difference) / error)) if error else float(difference == 0)
-    relative = difference / control_mean if control_mean else None
-    return Uplift(difference, difference - reach, difference + reach, p_value, relative)
+    shares = [float(side.var(ddof=1)) / len(side) for side in sides]
+    difference, control = float(sides[0].mean() - sides[1].mean()), float(sides[1].mean())
+    error = float(np.sqrt(sum(shares)))
+    freedom = _freedom(shares, [len(side) - (theta != 0) for side in sides])
+    reach = float(student.ppf((1 + confidence) / 2, freedom))
+    p_value = float(difference == 0)  # where sides without spread differ, by no chance
+    if error:
+        p_value = float(2 * student.sf(abs(difference) / error, freedom))
+    ends = (difference - reach * error, difference + reach * error)
+    return Uplift(difference, *ends, p_value, error, *_relative(difference, control, shares, reach))
+
+
+def _slope(x: Floats64, y: Floats64, treated: npt.NDArray[np.bool_]) -> float:
+    """Slope of CUPED, theta; 0 where the covariate is the same for all users of a side."""
+    if not (np.ptp(x[treated]) or np.ptp(x[~treated])):
+        return 0.0  # asked of the values: their variance is rounding, not nothing
+    shared = spread = 0.0
+    for side in (treated, ~treated):
+        off = x[side] - x[side].mean()
+        size = len(off) * (len(off) - 1)
+        shared += float(off @ (y[side] - y[side].mean())) / size
+        spread += float(off @ off) / size
+    return shared / spread
+
+
+def _freedom(shares: Sequence[float], sizes: Sequence[int]) -> float:
+    """Degrees of freedom of Welch and Satterthwaite; `shares` are variances of the two means."""
+    below = sum(share**2 / (size - 1) for share, size in zip(shares, sizes, strict=True))
+    return sum(shares) ** 2 / below if below else float(sum(sizes) - 2)
+
+
+def _relative(
+    difference: float, control: float, shares: Sequence[float], reach: float
+) -> tuple[float | None, float | None, float | None]:
+    """Uplift d / c and its ends: var(t / c) = var(t) / c^2 + t^2 var(c) / c^4 for means t and c."""
+    if control == 0:
+        return None, None, None
+    ratio = 1 + difference / control
+    error = float(np.sqrt(shares[0] + ratio**2 * shares[1])) / abs(control)
+    return ratio - 1, ratio - 1 - reach * error, ratio - 1 + reach * error
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items, SemanticIds
 from sidmint.errors import BadInput
+from sidmint.evaluation.arms import FEWEST_USERS
 from sidmint.gate.rules import Champion, Measurements, Paired, Rule, rules_for, unapplied
 from sidmint.gate.thresholds import GateParams
 from sidmint.gate.verdict import RuleResult, Verdict, complete, json_numbers
@@ -21,7 +22,10 @@ from sidmint.reporting.intervals import Answers, hit_rate_differences
 from sidmint.seeds import generator_for
 from sidmint.types import Outcome
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
+
+_ALL_OF_IT = (-1.0, 1.0)
+"""The difference of two figures within [0, 1], as HR and NDCG are, when nothing else is known."""
 
 MEASURED_BY = ("assign", "diagnose", "evaluate", "recommend", "segments")
 
@@ -90,7 +94,11 @@ def _paired(
     Hit rates and retention over the held-out cases that both answered; the recommender's figures
     from the champion's table under today's settings, seeds and cases. Figures of the whole
     table (collisions, N_eff, utilization) count every item there is: they have no sampling
-    error, and are compared as they stand.
+    error, and are compared as they stand. To draw items with replacement would make copies,
+    and copies collide.
+
+    Fewer than `FEWEST_USERS` bound nothing: published hit rates and retention are then
+    compared as they stand, and of the recommender's figures nothing can be told.
     """
     found: dict[str, Paired] = {}
     answers = read_cases(artifacts.layout, champion.version)
@@ -103,15 +111,16 @@ def _paired(
             params.evaluate.cutoffs,
             generator_for(params.seed, "gate", "hit rates"),
         )
-        for name, difference in differences.by_metric.items():
+        believed = differences.num_users >= FEWEST_USERS
+        for name, difference in differences.by_metric.items() if believed else ():
             found[name] = Paired(difference.low, difference.high)
     if (artifacts.folder("segments", tokenizer) / "comparison.parquet").is_file():
         compared = artifacts.table("segments", "comparison", tokenizer)
         for row in compared.filter(compared["num_users"] > 0).iter_rows(named=True):
             suffix = "" if row["segment"] == "all" else f"_{row['segment']}"
-            found[f"recommend_{row['metric']}{suffix}"] = Paired(
-                row["low"], row["high"], row["champion"]
-            )
+            believed = row["num_users"] >= FEWEST_USERS
+            low, high = (row["low"], row["high"]) if believed else _ALL_OF_IT
+            found[f"recommend_{row['metric']}{suffix}"] = Paired(low, high, row["champion"])
     return found
 
 
