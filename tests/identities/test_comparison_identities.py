@@ -10,7 +10,7 @@ from scipy import stats
 
 from sidmint.errors import BadInput
 from sidmint.evaluation.arms import compare_arms
-from sidmint.evaluation.comparison import compare_segments, detectable_in_words
+from sidmint.evaluation.comparison import compare_segments
 from sidmint.evaluation.outcomes import outcome_of
 from sidmint.evaluation.user_split import (
     detectable_by_split,
@@ -208,5 +208,4 @@ def test_segments_without_cases_are_shown_and_cannot_tell():
     assert everything.champion == pytest.approx(1 / 3)
     assert (cold.num_cases, cold.num_users) == (2, 1)
     assert (head.num_cases, head.outcome, head.paired) == (0, "cannot tell", None)
-    assert "not less" in detectable_in_words(everything)
-    assert "nothing to compare" in detectable_in_words(head)
+    assert head.sample_ratio_p_value is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,7 +119,7 @@ def _document(found: Inspection, origin: str) -> dict[str, Any]:
         "verdict": "passed" if verdict.passed else "refused",
         "reasons": list(verdict.blocked_by),
         "warnings": list(verdict.warnings),
-        "rules": [asdict(rule) for rule in verdict.rules],
+        "rules": [rule.to_dict() for rule in verdict.rules],
         "not_applied": dict(found.not_applied),
         "metrics": json_numbers(found.metrics),
         "levels": found.levels.to_dicts(),

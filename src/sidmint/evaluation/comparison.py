@@ -16,6 +16,7 @@ from sidmint.evaluation.user_split import (
     detectable_paired,
     holm,
     in_treatment,
+    sample_ratio_p_value,
     uplift,
 )
 
@@ -36,6 +37,8 @@ class SegmentComparison:
     split: Uplift | None
     split_p_value: float | None
     """After Holm over the segments."""
+    sample_ratio_p_value: float | None
+    """Of an even split; below `BROKEN_SPLIT` its uplift says nothing."""
     detectable_split: float | None
     detectable_paired: float | None
 
@@ -85,7 +88,8 @@ def _compare(
     generator: np.random.Generator,
 ) -> SegmentComparison:
     if not mask.any():
-        empty = dict.fromkeys(("candidate", "champion", "paired", "split", "split_p_value"), None)
+        without = ("candidate", "champion", "paired", "split", "split_p_value")
+        empty = dict.fromkeys((*without, "sample_ratio_p_value"), None)
         return SegmentComparison(
             segment=name,
             num_cases=0,
@@ -115,6 +119,7 @@ def _compare(
         ),
         split=uplift(np.where(treated, after, before), treated, before),
         split_p_value=None,
+        sample_ratio_p_value=sample_ratio_p_value(int(treated.sum()), len(names)),
         # Scores that do not vary (no hit at all) say nothing of what could be seen.
         detectable_split=detectable_by_split(float(before.std()), len(names)) or None,
         detectable_paired=detectable_paired(float((after - before).std()), len(names)) or None,
@@ -123,14 +128,3 @@ def _compare(
 
 def _with_p_value(row: SegmentComparison, p_value: float) -> SegmentComparison:
     return SegmentComparison(**{**row.__dict__, "split_p_value": p_value})
-
-
-def detectable_in_words(row: SegmentComparison) -> str:
-    """What a split and the paired comparison could have seen, as shares of the champion's score."""
-    if not row.champion or row.detectable_split is None or row.detectable_paired is None:
-        return f"{row.segment}: nothing to compare"
-    split, paired = row.detectable_split / row.champion, row.detectable_paired / row.champion
-    return (
-        f"{row.segment}: a split of these {row.num_users:,} users can see {split:+.1%}, not less; "
-        f"the paired comparison of the same users sees {paired:+.1%}"
-    )

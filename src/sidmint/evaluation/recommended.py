@@ -144,7 +144,11 @@ _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "split_difference": pl.Float64,
     "split_low": pl.Float64,
     "split_high": pl.Float64,
+    "split_relative": pl.Float64,
+    "split_relative_low": pl.Float64,
+    "split_relative_high": pl.Float64,
     "split_p_value": pl.Float64,
+    "sample_ratio_p_value": pl.Float64,
     "detectable_split": pl.Float64,
     "detectable_paired": pl.Float64,
 }
@@ -163,7 +167,13 @@ def _row(metric: str, each: SegmentComparison) -> tuple[object, ...]:
         *((paired.p_value, paired.holds) if paired else (None, None)),
         each.outcome,
         *((split.difference, split.low, split.high) if split else (None, None, None)),
+        *(
+            (split.relative, split.relative_low, split.relative_high)
+            if split
+            else (None, None, None)
+        ),
         each.split_p_value,
+        each.sample_ratio_p_value,
         each.detectable_split,
         each.detectable_paired,
     )

@@ -19,6 +19,9 @@ from sidmint.errors import BadInput
 
 Floats64 = npt.NDArray[np.float64]
 
+BROKEN_SPLIT = 0.001
+"""Below this p-value of the sample-ratio check a split is broken, as online tests are judged."""
+
 
 def in_treatment(user_ids: Sequence[str], salt: str) -> npt.NDArray[np.bool_]:
     """Whether each user gets the candidate: one bit of SHA-256 of salt and id.
@@ -30,7 +33,7 @@ def in_treatment(user_ids: Sequence[str], salt: str) -> npt.NDArray[np.bool_]:
 
 
 def sample_ratio_p_value(num_treated: int, num_users: int) -> float:
-    """Chi-square test of an even split; below .001 the split itself is broken."""
+    """Chi-square test of an even split; below `BROKEN_SPLIT` its uplift says nothing."""
     if num_users < 1:
         raise BadInput("a sample-ratio check wants at least one user")
     return float(chisquare([num_treated, num_users - num_treated]).pvalue)

@@ -42,7 +42,7 @@ def _relative(rule: Rule, champion: Comparison, value: float, measurements: Meas
     if not math.isfinite(champion.value):
         return f"{rule.metric} of champion {champion.version} is {champion.value}"
     if champion.losses is not None:
-        return _by_interval(rule, champion, champion.losses, value)
+        return _by_interval(rule, champion, champion.losses, measurements)
     if value == champion.value:
         return f"{rule.metric} is {_shown(value)[0]}, as in champion {champion.version}"
     before, after = _shown(champion.value, value)
@@ -55,24 +55,32 @@ def _relative(rule: Rule, champion: Comparison, value: float, measurements: Meas
 
 
 def _by_interval(
-    rule: Rule, champion: Comparison, losses: tuple[float, float], value: float
+    rule: Rule, champion: Comparison, losses: tuple[float, float], measurements: Measurements
 ) -> str:
     """The four outcomes in words: better, within the allowance, worse, cannot tell."""
     least, most = (round(loss, 9) for loss in losses)
     allowed = rule.high or 0.0
-    before, after = _shown(champion.value or 0.0, value)
+    before, after = _shown(champion.value or 0.0, measurements.get(rule.metric) or 0.0)
     change = f"{rule.metric} {before} -> {after} against champion {champion.version}"
     low, high = f"{-most:+.4f}", f"{-least:+.4f}"
     if champion.better == "lower":
         low, high = f"{least:+.4f}", f"{most:+.4f}"
     change = f"{change} (difference {low} to {high} by its 95 % interval)"
-    if most < 0:
+    outcome = rule.outcome(measurements)
+    if outcome == "better":
         return f"{change}: better"
-    if least > allowed:
+    if outcome == "worse":
         return f"{change}: worse by more than the {_shown(allowed)[0]} allowed"
-    if most <= allowed:
+    if outcome == "within":
         return f"{change}: within the {_shown(allowed)[0]} allowed"
-    return f"{change}: whether more than the {_shown(allowed)[0]} allowed was lost cannot be told"
+    if outcome is None:
+        return f"{change}, which is no finite interval"
+    num_cases = champion.paired.num_cases if champion.paired else None
+    source = "" if num_cases is None else f" from {num_cases:,} case{'s' * (num_cases != 1)}"
+    return (
+        f"{change}: whether more than the {_shown(allowed)[0]} allowed was lost cannot be told"
+        f"{source}"
+    )
 
 
 def _bound(rule: Rule) -> str:

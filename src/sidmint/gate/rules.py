@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sidmint.contracts import describe_metric
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import LEVEL, AllowanceParams, GateParams, Severity, metric_at
+
+if TYPE_CHECKING:
+    from sidmint.evaluation.outcomes import Outcome
 
 P = TypeVar("P")
 
@@ -50,12 +53,13 @@ class Paired:
 
     `low` and `high` are the ends of the interval of candidate - champion. `value` stands in
     for the champion's own metric where today's cases are others than those it was published
-    with; None: compare with the published one.
+    with; None: compare with the published one. `num_cases` is how many both answered.
     """
 
     low: float
     high: float
     value: float | None = None
+    num_cases: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,9 +122,24 @@ class Rule:
         if self.champion.value is None:
             return None
         if self.champion.losses is not None and math.isfinite(value):
+            if not all(map(math.isfinite, self.champion.losses)):
+                return math.nan
             return round(self.champion.losses[1 if self.surely else 0], 9)
         worse = value - self.champion.value
         return round(-worse if self.champion.better == "higher" else worse, 9)
+
+    def outcome(self, measurements: Measurements) -> Outcome | None:
+        """What the difference to the champion says; None where it has no interval or no number."""
+        quantity = self.quantity(measurements)
+        if self.champion is None or self.champion.losses is None or self.high is None:
+            return None
+        if quantity is None or not math.isfinite(quantity):
+            return None
+        # Here and not above: its package brings torch, which reading a verdict does not need.
+        from sidmint.evaluation.outcomes import outcome_of
+
+        least, most = (round(loss, 9) for loss in self.champion.losses)
+        return outcome_of(-most, -least, self.high)
 
     def holds(self, measurements: Measurements) -> bool:
         """Whether the quantity is there, finite and within the bounds. The definition of a pass."""
@@ -141,8 +160,9 @@ def rules_for(
 
     Rules relative to the champion are called `champion.METRIC` and are made only where
     there is one; `unapplied` names the others. A metric in `paired` has four outcomes: worse
-    fails `champion.METRIC`; cannot tell fails `champion.METRIC.surely`, which warns or blocks
-    as `gate.cannot_tell` says; better and within the allowance fail neither.
+    fails `champion.METRIC`; cannot tell fails `champion.METRIC.surely`, which warns or, where
+    `gate.cannot_tell` says block, is as severe as the rule itself; better and within the allowance
+    fail neither.
     """
     if num_levels < 1:
         raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
@@ -155,7 +175,8 @@ def rules_for(
             rule = _relative(metric, params, champion, (paired or {}).get(metric))
             rules.append(rule)
             if rule.champion is not None and rule.champion.paired is not None:
-                severity: Severity = "critical" if thresholds.cannot_tell == "block" else "warning"
+                blocks = thresholds.cannot_tell == "block"
+                severity: Severity = params.severity if blocks else "warning"
                 name = f"{rule.name}.surely"
                 rules.append(replace(rule, name=name, severity=severity, surely=True))
     return tuple(sorted(rules, key=lambda rule: rule.name))

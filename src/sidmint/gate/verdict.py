@@ -25,6 +25,16 @@ class RuleResult:
     severity: Severity
     passed: bool
     reason: str
+    outcome: str | None = None
+    """Of a rule with an interval: better, within, worse or cannot tell. Else None, and not in
+    the file, so that verdicts of older releases read as they were written."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        values = asdict(self)
+        if self.outcome is None:
+            del values["outcome"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,9 @@ class Verdict:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Reasons of the other rules that failed."""
-        return self._failed("warning")
+        """Reasons of the other rules that failed, those left out that block already."""
+        blocking = self.blocked_by
+        return tuple(reason for reason in self._failed("warning") if reason not in blocking)
 
     @property
     def headline(self) -> str:
@@ -75,14 +86,15 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """The verdict for JSON; derived keys (`passed`, `blocked_by`, `warnings`) included."""
         stored = asdict(self)
-        stored["rules"] = [asdict(result) for result in self.rules]
+        stored["rules"] = [result.to_dict() for result in self.rules]
         derived = ("passed", "blocked_by", "warnings")
         values = stored | {name: getattr(self, name) for name in derived}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def _failed(self, severity: Severity) -> tuple[str, ...]:
         failed = (rule for rule in self.rules if not rule.passed and rule.severity == severity)
-        return tuple(rule.reason for rule in failed)
+        # A loss fails both rules of its metric, with one reason.
+        return tuple(dict.fromkeys(rule.reason for rule in failed))
 
     @staticmethod
     def from_dict(values: Any, where: str) -> Verdict:
@@ -96,7 +108,9 @@ class Verdict:
             stored["rules"] = tuple(RuleResult(**result) for result in values["rules"])
             stored["not_applied"] = tuple(stored["not_applied"])
             verdict = Verdict(**stored)
-            agrees = verdict.to_dict() == values
+            agrees = verdict.to_dict() == values and not any(
+                rule.passed and rule.outcome == "worse" for rule in verdict.rules
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{where} is no verdict: {error!r}; run the gate again") from error
         if not agrees:
@@ -124,6 +138,7 @@ def result_of(rule: Rule, measurements: Measurements, confirmed: bool | None) ->
         severity=rule.severity,
         passed=holds and confirmed is True,
         reason=text,
+        outcome=rule.outcome(measurements),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sidmint.evaluation.user_split import BROKEN_SPLIT
 from sidmint.reporting.drawing import HEIGHT, INK, TOKENIZER, Chart, panel, plain_ticks
 from sidmint.reporting.forest import difference_in_words
 from sidmint.reporting.svg import PLACEHOLDERS
@@ -114,9 +115,15 @@ def _detectable(compared: pl.DataFrame) -> tuple[str, ...]:
         return ()
     split = _relative(row["detectable_split"], row["champion"])
     paired = _relative(row["detectable_paired"], row["champion"])
+    uplift = _relative_range(row["split_relative_low"], row["split_relative_high"])
+    found = f" and found a change of {uplift}" if uplift != NOTHING else ""
+    is_even = row["sample_ratio_p_value"] >= BROKEN_SPLIT
+    sides = "are even" if is_even else "differ in number by more than chance, which breaks it"
     return (
         f"A split of these {number(row['num_users'])} users in two halves can see a change of "
         f"{split} in NDCG@10, not less; the paired comparison of the same users sees {paired}. "
+        f"The split shown gave one half of them the candidate{found}; its sides {sides} "
+        f"(chi-square, p = {number(row['sample_ratio_p_value'])}). "
         f"Intervals hold the variance of {row['holds']}.",
     )
 
@@ -169,6 +176,12 @@ def _signed(value: float | None) -> str:
 
 def _range(low: float | None, high: float | None) -> str:
     return NOTHING if low is None or high is None else f"{_signed(low)} to {_signed(high)}"
+
+
+def _relative_range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return NOTHING
+    return f"{low:+.0%} to {high:+.0%}".replace("-", MINUS)
 
 
 def _relative(value: float | None, base: float | None) -> str:

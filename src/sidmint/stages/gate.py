@@ -113,14 +113,16 @@ def _paired(
         )
         believed = differences.num_users >= FEWEST_USERS
         for name, difference in differences.by_metric.items() if believed else ():
-            found[name] = Paired(difference.low, difference.high)
+            found[name] = Paired(difference.low, difference.high, num_cases=differences.num_shared)
     if (artifacts.folder("segments", tokenizer) / "comparison.parquet").is_file():
         compared = artifacts.table("segments", "comparison", tokenizer)
         for row in compared.filter(compared["num_users"] > 0).iter_rows(named=True):
             suffix = "" if row["segment"] == "all" else f"_{row['segment']}"
             believed = row["num_users"] >= FEWEST_USERS
             low, high = (row["low"], row["high"]) if believed else _ALL_OF_IT
-            found[f"recommend_{row['metric']}{suffix}"] = Paired(low, high, row["champion"])
+            found[f"recommend_{row['metric']}{suffix}"] = Paired(
+                low, high, row["champion"], row["num_cases"]
+            )
     return found
 
 
