@@ -116,16 +116,18 @@ def test_seeds_that_disagree_widen_the_interval():
     assert users.high - users.low < 0.001
 
 
-def test_seed_noise_is_not_understated_by_drawing_few():
-    """Arms of equal truth and 3 seeds each: intervals cover it about as often as they say."""
+@pytest.mark.parametrize("num_seeds", [2, 3])
+def test_seed_noise_is_not_understated_by_drawing_few(num_seeds):
+    """Arms of equal truth whose seeds make all the noise: 95 % intervals cover it nine in ten
+    times at least. Drawing the few seeds with replacement covered it in 73 and 86 %."""
     covered = 0
     for trial in range(200):
         drawn = generator(100 + trial)
         base = drawn.random(100)
-        arms = [base + drawn.normal(0, 0.05, (3, 1)) for _ in range(2)]
+        arms = [base + drawn.normal(0, 0.05, (num_seeds, 1)) for _ in range(2)]
         found = compare_arms(arms[0], arms[1], drawn, num_resamples=400)
         covered += found.low <= 0 <= found.high
-    assert 0.8 <= covered / 200 <= 1.0
+    assert covered / 200 >= 0.9
 
 
 def test_users_of_two_arms_must_be_the_same():
