@@ -11,7 +11,7 @@ import polars as pl
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.publishing.versions import Release
-from sidmint.recommenders.id_table import IdTable, with_suffix
+from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.storage import DESCRIPTION, load
 
@@ -69,10 +69,3 @@ def recommend_next(release: Release, history: list[str], k: int) -> Answer:
         if row >= 0
     )
     return Answer(release.version, recommender.name, items)
-
-
-def id_table_of(published: pl.DataFrame) -> IdTable:
-    """sids.parquet as the table that a recommender reads, suffix included."""
-    levels = [column for column in published.columns if column.startswith("code_")]
-    codes = published.select(levels).to_numpy()
-    return IdTable(with_suffix(codes, published[SemanticIds.SUFFIX].to_numpy()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,10 +38,9 @@ class Recommendations:
 
 @dataclass(frozen=True)
 class FitReport:
-    """How a fit went: one row a check on the validation cases, and which was kept."""
+    """How a fit went: one row a check on the validation cases."""
 
     curve: tuple[Mapping[str, float], ...] = ()
-    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Recommender(ABC):
@@ -51,9 +50,6 @@ class Recommender(ABC):
     """
 
     name: ClassVar[str]
-    serves_unseen: ClassVar[bool] = False
-    """Whether an item without any training event can be recommended."""
-
     Config: ClassVar[type[Settings]] = Settings
     """Its settings, under `recommend.settings` in params.yaml."""
 
@@ -83,16 +79,11 @@ class Recommender(ABC):
             ("validation", validation.targets if validation else None),
         ):
             self._check_rows(events, len(table), name)
-        order = table.order()
-        self._order = order
-        self._rank = np.empty(len(order), dtype=np.int32)
-        self._rank[order] = np.arange(len(order), dtype=np.int32)
+        order, rank = self._sort(table)
         held_out = validation and HeldOut(
-            validation.histories.mapped(self._rank), self._rank[validation.targets]
+            validation.histories.mapped(rank), rank[validation.targets]
         )
-        return self._fit(
-            sequences.mapped(self._rank), table.sorted(order), held_out, seed, device, track
-        )
+        return self._fit(sequences.mapped(rank), table.sorted(order), held_out, seed, device, track)
 
     def recommend(
         self, histories: Sequences, k: int, *, exclude_history: bool = False, track: Track = silent
@@ -149,11 +140,15 @@ class Recommender(ABC):
 
     def load_state(self, state: Arrays, table: IdTable, device: str = "cpu") -> None:
         """Become the recommender that `state` was taken from, over the same `table`."""
-        order = table.order()
-        self._order = order
-        self._rank = np.empty(len(order), dtype=np.int32)
-        self._rank[order] = np.arange(len(order), dtype=np.int32)
+        order, _ = self._sort(table)
         self._load_state(state, table.sorted(order), device)
+
+    def _sort(self, table: IdTable) -> tuple[npt.NDArray[np.intp], Ints]:
+        """Table rows by rising Semantic ID, and the place of each row among them."""
+        self._order = order = table.order()
+        self._rank = rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        return order, rank
 
     def _fitted(self) -> tuple[npt.NDArray[np.intp], Ints]:
         if self._order is None or self._rank is None:

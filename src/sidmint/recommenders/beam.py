@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sidmint.recommenders.top import ranked, top_places
 from sidmint.recommenders.trie import Trie
 
 
@@ -50,30 +51,8 @@ def beam_search(trie: Trie, scorer: CodeScorer, width: int) -> tuple[Tensor, Ten
         children, exists = trie.children(level, nodes)
         gained = log_probs.gather(2, trie.codes[level][children])
         candidates = (scores.unsqueeze(2) + gained).masked_fill(~exists, -torch.inf)
-        chosen, scores = _best(candidates.flatten(1), min(width, trie.num_items))
+        chosen, scores = top_places(candidates.flatten(1), min(width, trie.num_items))
         parents = chosen // children.shape[2]
         nodes = children.flatten(1).gather(1, chosen)
-    # Beams stand in the order of ids; a stable sort by score keeps that order among equals.
-    ranked = torch.argsort(scores, dim=1, descending=True, stable=True)
-    nodes, scores = nodes.gather(1, ranked), scores.gather(1, ranked)
+    nodes, scores = ranked(nodes, scores)  # beams stand in the order of ids till here
     return torch.where(torch.isneginf(scores), -1, nodes), scores
-
-
-def _best(candidates_BX: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Places of the `width` highest, in rising order, and their values; ties to lower places.
-
-    Candidates stand in the order of ids as long as beams do, so a lower place is a smaller id.
-    `topk` leaves open which of several equal values it takes: rows where that matters are
-    sorted in full.
-    """
-    if candidates_BX.shape[1] <= width:
-        places = torch.arange(candidates_BX.shape[1], device=candidates_BX.device)
-        return places.expand(candidates_BX.shape), candidates_BX
-    values, places = candidates_BX.topk(width, dim=1)
-    floor = values[:, -1:]
-    is_open = ((candidates_BX >= floor).sum(dim=1) > width) & ~torch.isneginf(floor[:, 0])
-    if bool(is_open.any()):
-        ordered = candidates_BX[is_open].argsort(dim=1, descending=True, stable=True)
-        places[is_open] = ordered[:, :width]
-    places = places.sort(dim=1).values
-    return places, candidates_BX.gather(1, places)

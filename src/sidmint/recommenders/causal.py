@@ -85,7 +85,6 @@ class Causal(StateRecommender):
     """p(item | history) = prod_l p(c_l | h, c_1 .. c_l-1), searched by a beam over the trie."""
 
     name = "causal"
-    serves_unseen = True
     Config: ClassVar[type[Settings]] = CausalConfig
     config: CausalConfig
     module: CausalModule

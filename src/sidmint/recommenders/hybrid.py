@@ -41,7 +41,6 @@ class Hybrid(Recommender):
     """
 
     name = "hybrid"
-    serves_unseen = True
     Config: ClassVar[type[Settings]] = HybridConfig
     config: HybridConfig
 

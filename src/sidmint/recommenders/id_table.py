@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.types import Codes, Floats, Ints
 
@@ -69,3 +71,15 @@ def with_suffix(codes: Ints, suffix: Ints) -> Codes:
     values = np.concatenate([codes, suffix[:, None]], axis=1) if suffix.any() else codes
     sizes = tuple(int(size) + 1 for size in values.max(axis=0))
     return Codes(np.ascontiguousarray(values, dtype=np.int32), sizes)
+
+
+def codes_in(published: pl.DataFrame) -> Ints:
+    """The codes (N, L) of sids.parquet, without suffixes."""
+    levels = [column for column in published.columns if column.startswith("code_")]
+    return np.ascontiguousarray(published.select(levels).to_numpy(), dtype=np.int32)
+
+
+def id_table_of(published: pl.DataFrame, vectors: Floats | None = None) -> IdTable:
+    """sids.parquet as the table that a recommender reads, suffixes included."""
+    suffix = published[SemanticIds.SUFFIX].to_numpy().astype(np.int32)
+    return IdTable(with_suffix(codes_in(published), suffix), vectors)

@@ -72,8 +72,7 @@ class NeuralRecommender(Recommender):
                 track,
             )
         self.module.eval()
-        size = sum(p.numel() for p in self.module.parameters())
-        return FitReport(curve, {"num_parameters": size})
+        return FitReport(curve)
 
     def _judge(self, validation: HeldOut | None, seed: int) -> Callable[[], Judged] | None:
         """NDCG over the validation cases, or a seeded sample of them; None without any."""
@@ -179,16 +178,3 @@ class StateRecommender(NeuralRecommender):
     @abstractmethod
     def states(self, rows_BT: Tensor) -> Tensor:
         """(B, T + 1, d) of item rows (B, T), padded on the right by -1: place t knows t items."""
-
-
-def best_rows(scores_BN: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The `k` highest of each row, falling; equal scores go to the lower place."""
-    values, places = scores_BN.topk(k, dim=1)
-    is_open = (scores_BN >= values[:, -1:]).sum(dim=1) > k
-    if bool(is_open.any()):
-        ordered = scores_BN[is_open].argsort(dim=1, descending=True, stable=True)
-        places[is_open] = ordered[:, :k]
-    places = places.sort(dim=1).values
-    values = scores_BN.gather(1, places)
-    ranked = values.argsort(dim=1, descending=True, stable=True)
-    return places.gather(1, ranked), values.gather(1, ranked)

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, StateRecommender, best_rows
+from sidmint.recommenders.neural import NeuralConfig, StateRecommender
+from sidmint.recommenders.top import top_ranked
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.settings import Settings
 
@@ -75,7 +76,6 @@ class Parallel(StateRecommender):
     """score(i) = sum_j log p_j(code_j(i)), exact over the catalogue: one gather, no beam."""
 
     name = "parallel"
-    serves_unseen = True
     Config: ClassVar[type[Settings]] = ParallelConfig
     config: ParallelConfig
     module: ParallelModule
@@ -103,7 +103,7 @@ class Parallel(StateRecommender):
         scores = log_probs.new_zeros((len(known_Bd), self.num_items))
         for codes_N in self.module.codes.T:
             scores += log_probs[:, codes_N]
-        return best_rows(scores, k)
+        return top_ranked(scores, k)
 
     def log_probabilities(self, known_Bd: Tensor) -> Tensor:
         """Over first codes (B, K_1)."""

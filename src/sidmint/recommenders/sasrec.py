@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, StateRecommender, best_rows
+from sidmint.recommenders.neural import NeuralConfig, StateRecommender
+from sidmint.recommenders.top import top_ranked
 from sidmint.recommenders.transformer import CausalTransformer
 
 
@@ -53,7 +54,7 @@ class SasRec(StateRecommender):
 
     def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """By log-probability."""
-        return best_rows(self.log_probabilities(known_Bd), k)
+        return top_ranked(self.log_probabilities(known_Bd), k)
 
     def log_probabilities(self, known_Bd: Tensor) -> Tensor:
         """Over items (B, N)."""

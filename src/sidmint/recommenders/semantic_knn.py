@@ -45,7 +45,6 @@ class SemanticKnn(Recommender):
     """
 
     name = "semantic_knn"
-    serves_unseen = True
     Config: ClassVar[type[Settings]] = SemanticKnnConfig
     config: SemanticKnnConfig
 

@@ -128,7 +128,6 @@ class Tiger(NeuralRecommender):
     """
 
     name = "tiger"
-    serves_unseen = True
     Config: ClassVar[type[Settings]] = TigerConfig
     config: TigerConfig
     module: TigerModule

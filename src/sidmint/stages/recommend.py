@@ -24,11 +24,11 @@ from sidmint.progress import Track, silent
 from sidmint.publishing.snapshot import CHAMPION_TABLE
 from sidmint.recommenders.base import FitReport, Recommendations, Recommender
 from sidmint.recommenders.cases import TEST, TRAIN, VALIDATION, Split, split_sequences
-from sidmint.recommenders.id_table import IdTable, with_suffix
+from sidmint.recommenders.id_table import IdTable, codes_in, id_table_of
 from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.storage import make_recommender, save
 from sidmint.seeds import seed_for
-from sidmint.types import Floats, Ints, Outcome
+from sidmint.types import Ints, Outcome
 
 RESULT_VERSION = 1
 
@@ -153,7 +153,7 @@ def _world(artifacts: Artifacts, published: pl.DataFrame) -> _World:
     known = published.join(catalogue, on=SemanticIds.ITEM_ID, how="inner", maintain_order="left")
     if known.is_empty():
         raise BadInput("the table has no item of today's catalogue, so nobody can use its ids")
-    table, bucket_codes = _id_table(known, artifacts.embeddings().vectors)
+    vectors = artifacts.embeddings().vectors[known["catalogue_row"].to_numpy()]
     events = artifacts.interactions().join(
         known.select(Items.ITEM_ID).with_row_index("row"),
         on=Interactions.ITEM_ID,
@@ -169,22 +169,13 @@ def _world(artifacts: Artifacts, published: pl.DataFrame) -> _World:
     is_case = pl.col(Interactions.SPLIT).is_in(["test", "cold"])
     missed = events.filter(pl.col("row").is_null() & is_case)
     return _World(
-        table=table,
+        table=id_table_of(known, vectors),
         split=split,
         cases=asked.select(named)[split.test_events],
-        bucket_codes=bucket_codes,
+        bucket_codes=codes_in(known),
         cold=known[Items.COLD].to_numpy(),
         missed=missed.select(named),
     )
-
-
-def _id_table(known: pl.DataFrame, vectors: Floats) -> tuple[IdTable, Ints]:
-    """The ids of the table's items, suffix included, and their codes without it."""
-    levels = [column for column in known.columns if column.startswith("code_")]
-    codes = np.ascontiguousarray(known.select(levels).to_numpy(), dtype=np.int32)
-    suffix = known[SemanticIds.SUFFIX].to_numpy().astype(np.int32)
-    rows = known["catalogue_row"].to_numpy()
-    return IdTable(with_suffix(codes, suffix), vectors[rows]), codes
 
 
 def _metrics(rounds: list[_Round], world: _World, settings: RecommendParams) -> dict[str, float]:
