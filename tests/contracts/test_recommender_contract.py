@@ -24,6 +24,15 @@ SETTINGS: dict[str, dict[str, object]] = {
 NUM_ITEMS = 40
 
 
+def of_one_epoch(settings):
+    """Settings, those of a recommender inside it too, with a single check to choose from."""
+    inner = {
+        name: of_one_epoch(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+    }
+    return inner | ({"epochs": 1} if "epochs" in settings else {})
+
+
 def a_table(seed: int = 0) -> IdTable:
     """Unique codes with crowded and lonely prefixes, and vectors that lie by their first code."""
     generator = np.random.default_rng(seed)
@@ -119,7 +128,7 @@ def test_nothing_held_out_is_learned(name, train):
     cannot differ (one epoch) both must learn the same bits. A leak would tell them apart, as
     the planted one below does.
     """
-    settings = {**SETTINGS[name]} | ({"epochs": 1} if "epochs" in SETTINGS[name] else {})
+    settings = of_one_epoch(SETTINGS[name])
     histories = walks(np.random.default_rng(2), 30)
     states = []
     for shift in (1, 17):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sidmint.recommenders import IdTable, Sequences
 from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.causal import Causal, CausalConfig
+from sidmint.recommenders.sampled import sampled_products
 from sidmint.recommenders.trie import Trie
 from sidmint.types import Codes
 
@@ -29,7 +30,7 @@ class Fixed:
     def first(self):
         return self.tables[0]
 
-    def following(self, level, parents, codes):
+    def following(self, level, parents, codes, nodes):
         batch = torch.arange(len(parents)).unsqueeze(1)
         before = () if level == 1 else tuple(one[batch, parents] for one in self.prefixes)
         self.prefixes = (*before, codes)
@@ -53,7 +54,7 @@ class Constant:
     def first(self):
         return torch.full((self.batch, self.sizes[0]), -1.0)
 
-    def following(self, level, parents, codes):
+    def following(self, level, parents, codes, nodes):
         return torch.full((*codes.shape, self.sizes[level]), -1.0)
 
 
@@ -81,6 +82,11 @@ def test_the_trie_is_the_dict_of_prefixes(ids):
         for row, prefix in enumerate(above):
             wanted = [n for n, longer in enumerate(prefixes) if longer[:level] == prefix]
             assert nodes[row][exists[row]].tolist() == wanted
+        assert [prefixes[n] for n in trie.paths()[:, level]] == [one[: level + 1] for one in ids]
+        if level:
+            starts, below = trie.child_rows(level, torch.arange(len(above)))
+            assert below.tolist() == nodes[exists].tolist()
+            assert starts.diff().tolist() == exists.sum(dim=1).tolist()
 
 
 @pytest.mark.parametrize("num_items", [1, 3, 37, 120])
@@ -153,12 +159,15 @@ def test_ids_of_one_code_and_of_one_item_are_found():
     assert rows.tolist() == [[0], [0]]
 
 
-def test_causal_by_a_full_beam_is_causal_scored_item_by_item():
+@pytest.mark.parametrize("prefix_memory", [True, False])
+def test_causal_by_a_full_beam_is_causal_scored_item_by_item(prefix_memory):
     ids = some_ids(40, seed=4)
     log = Sequences.of([np.random.default_rng(n).integers(0, 40, 6) for n in range(20)])
-    model = Causal(CausalConfig(width=16, heads=2, hidden=16, epochs=2))
+    settings = CausalConfig(width=16, heads=2, hidden=16, epochs=2, prefix_memory=prefix_memory)
+    model = Causal(settings)
     model.fit(log, IdTable(Codes(ids, SIZES)), seed=1)
     module, known = model.module, model.known_after(log)
+    prefixes = [sorted({tuple(one[: level + 1]) for one in ids}) for level in range(3)]
     wanted = np.zeros((20, 40))
     for row, item in enumerate(ids):
         so_far = None
@@ -167,7 +176,14 @@ def test_causal_by_a_full_beam_is_causal_scored_item_by_item():
             hidden = head.from_history(known)
             if so_far is not None:
                 hidden = hidden + so_far @ head.from_codes.weight.T
-            logits = head.to_codes(torch.nn.functional.gelu(hidden))
+            hidden = torch.nn.functional.gelu(hidden)
+            logits = head.to_codes(hidden)
+            if level and prefix_memory:
+                query = known + module.to_queries[level - 1](hidden)
+                for node, prefix in enumerate(prefixes[level]):
+                    if prefix[:level] == tuple(item[:level]):
+                        key = module.memory.written[level - 1][node]
+                        logits[:, prefix[-1]] += query @ key
             wanted[:, row] += torch.log_softmax(logits, dim=1)[:, code].detach().numpy()
             table = module.embeddings[level][code]
             so_far = table if so_far is None else so_far + table
@@ -176,3 +192,33 @@ def test_causal_by_a_full_beam_is_causal_scored_item_by_item():
     np.testing.assert_allclose(
         found.scores, np.take_along_axis(wanted, found.items, axis=1), atol=1e-5
     )
+
+
+def test_memory_of_a_prefix_that_training_never_saw_stays_nothing():
+    ids = some_ids(40, seed=4)
+    log = Sequences.of([[n % 20, (n + 1) % 20, (n + 2) % 20] for n in range(40)])
+    model = Causal(CausalConfig(width=16, heads=2, hidden=16, epochs=3))
+    model.fit(log, IdTable(Codes(ids, SIZES)), seed=1)
+    memory = model.module.memory
+    for level, table in enumerate(memory.read, start=1):
+        seen = set(memory.paths[:20, level].tolist())
+        is_seen = torch.tensor([n in seen for n in range(len(table))])
+        assert not table[~is_seen].any()
+        assert table[is_seen].any(dim=1).all()
+
+
+def test_sampled_products_are_the_dense_ones_and_so_are_their_gradients():
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.tensor([3, 0, 5, 1])
+    starts = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])
+    columns = torch.cat([torch.randperm(7, generator=generator)[:n].sort().values for n in counts])
+    owners = torch.repeat_interleave(torch.arange(4), counts)
+    queries = torch.randn(4, 6, generator=generator, requires_grad=True)
+    keys = torch.randn(7, 6, generator=generator, requires_grad=True)
+    weights = torch.randn(9, generator=generator)
+    found = sampled_products(queries, keys, starts, columns)
+    wanted = (queries @ keys.T)[owners, columns]
+    torch.testing.assert_close(found, wanted)
+    by_ours = torch.autograd.grad((found * weights).sum(), (queries, keys))
+    by_torch = torch.autograd.grad((wanted * weights).sum(), (queries, keys))
+    torch.testing.assert_close(by_ours, by_torch)

@@ -21,11 +21,14 @@ class CodeScorer(Protocol):
         """Log-probabilities (B, K_1) of the first code."""
         ...
 
-    def following(self, level: int, parents_BW: Tensor, codes_BW: Tensor) -> Tensor:
+    def following(
+        self, level: int, parents_BW: Tensor, codes_BW: Tensor, nodes_BW: Tensor
+    ) -> Tensor:
         """Log-probabilities (B, W, K_level) of the code at `level`.
 
-        Beam w continues beam `parents[b, w]` of the call before with `codes[b, w]`. At level 1
-        all parents are 0: there was one beam, the empty prefix.
+        Beam w continues beam `parents[b, w]` of the call before with `codes[b, w]`, which brings
+        it to trie node `nodes[b, w]` of level `level - 1`. At level 1 all parents are 0: there
+        was one beam, the empty prefix.
         """
         ...
 
@@ -47,7 +50,8 @@ def beam_search(trie: Trie, scorer: CodeScorer, width: int) -> tuple[Tensor, Ten
     parents = nodes
     for level in range(trie.num_levels):
         if level:
-            log_probs = scorer.following(level, parents, trie.codes[level - 1][nodes])
+            codes = trie.codes[level - 1][nodes]
+            log_probs = scorer.following(level, parents, codes, nodes)
         children, exists = trie.children(level, nodes)
         gained = log_probs.gather(2, trie.codes[level][children])
         candidates = (scores.unsqueeze(2) + gained).masked_fill(~exists, -torch.inf)

@@ -18,6 +18,7 @@ from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender
+from sidmint.recommenders.prefixes import PrefixMemory
 from sidmint.recommenders.transformer import CausalTransformer
 from sidmint.recommenders.trie import Trie
 from sidmint.settings import Settings
@@ -30,6 +31,8 @@ class CausalConfig(NeuralConfig):
     heads: int = Field(4, ge=1)
     hidden: int = Field(256, ge=1)
     """Width of a level's head."""
+    prefix_memory: bool = True
+    """Whether prefixes have vectors of their own beside those that codes share (`PrefixMemory`)."""
     beam: int = Field(50, ge=1)
     """Beams at decoding time; at least as many as items are asked for."""
 
@@ -43,12 +46,16 @@ class Head(nn.Module):
         self.from_codes = nn.Linear(width, hidden, bias=False)
         self.to_codes = nn.Linear(hidden, size)
 
-    def forward(self, known: Tensor, so_far: Tensor | None) -> Tensor:
-        """Logits (..., K) of states (..., d) and code sums that broadcast against them."""
+    def forward(self, known: Tensor, so_far: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits (..., K) of states (..., d) and code sums that broadcast against them.
+
+        And the hidden layer (..., hidden) that they came from.
+        """
         hidden = self.from_history(known)
         if so_far is not None:
             hidden = hidden + self.from_codes(so_far)
-        return self.to_codes(functional.gelu(hidden))  # type: ignore[no-any-return]
+        hidden = functional.gelu(hidden)
+        return self.to_codes(hidden), hidden
 
 
 class CausalModule(nn.Module):
@@ -56,7 +63,9 @@ class CausalModule(nn.Module):
 
     codes: Tensor
 
-    def __init__(self, codes: Tensor, sizes: Sequence[int], config: CausalConfig) -> None:
+    def __init__(
+        self, codes: Tensor, sizes: Sequence[int], trie: Trie, config: CausalConfig
+    ) -> None:
         super().__init__()
         width = config.width
         self.register_buffer("codes", codes, persistent=False)
@@ -71,13 +80,34 @@ class CausalModule(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleList(Head(width, config.hidden, size) for size in sizes)
+        self.memory = PrefixMemory(trie, width) if config.prefix_memory else None
+        if self.memory is not None:
+            self.to_queries = nn.ModuleList(nn.Linear(config.hidden, width) for _ in sizes[1:])
 
     def inputs(self, rows_BT: Tensor) -> Tensor:
         """Item inputs (B, T, d): the sum of the code embeddings, and what an MLP makes of them."""
-        codes = self.codes[rows_BT.clamp(min=0)]
+        rows = rows_BT.clamp(min=0)
+        codes = self.codes[rows]
         parts = [table[codes[..., level]] for level, table in enumerate(self.embeddings)]
-        mixed = self.to_input(torch.cat(parts, dim=-1))
+        if self.memory is not None:
+            parts.append(self.memory.inputs(rows))
+        mixed = self.to_input(torch.cat(parts[: len(self.embeddings)], dim=-1))
         return torch.stack(parts).sum(dim=0) + mixed  # type: ignore[no-any-return]
+
+    def logits(
+        self, level: int, known: Tensor, so_far: Tensor | None, nodes: Tensor | None
+    ) -> Tensor:
+        """Logits (..., K) of the code at `level`.
+
+        Of states (..., d), the sum of the codes before it, and their trie nodes (...); both None
+        at level 0.
+        """
+        logits, hidden = self.heads[level](known, so_far)
+        if self.memory is None or nodes is None:
+            return logits  # type: ignore[no-any-return]
+        queries = (known + self.to_queries[level - 1](hidden)).flatten(0, -2)
+        flat = self.memory.add_to(logits.flatten(0, -2), level, queries, nodes.flatten())
+        return flat.view_as(logits)
 
 
 @RECOMMENDERS.register("causal")
@@ -92,8 +122,9 @@ class Causal(StateRecommender):
     def build(self, table: IdTable) -> CausalModule:
         """Sets up the trie as well: ids are part of what is decoded."""
         self._trie = Trie.of(table.codes.values, self._device)
+        self._paths = self._trie.paths()
         codes = torch.from_numpy(table.codes.values).long()
-        return CausalModule(codes, table.sizes, self.config)
+        return CausalModule(codes, table.sizes, self._trie, self.config)
 
     def states(self, rows_BT: Tensor) -> Tensor:
         """(B, T + 1, d)."""
@@ -105,12 +136,15 @@ class Causal(StateRecommender):
         is_event = rows_BT >= 0
         # Once for all heads: drawing masks was a third of a step when each head drew its own.
         known: Tensor = module.dropout(self.states(rows_BT[:, :-1])[is_event])
-        codes = module.codes[rows_BT[is_event]]
-        total, so_far = known.new_zeros(()), None
-        for level, (head, table) in enumerate(zip(module.heads, module.embeddings, strict=True)):
-            total = total + functional.cross_entropy(head(known, so_far), codes[:, level])
+        items = rows_BT[is_event]
+        codes, paths = module.codes[items], self._paths[items]
+        total, so_far, nodes = known.new_zeros(()), None, None
+        for level, table in enumerate(module.embeddings):
+            logits = module.logits(level, known, so_far, nodes)
+            total = total + functional.cross_entropy(logits, codes[:, level])
             chosen = table[codes[:, level]]
             so_far = chosen if so_far is None else so_far + chosen
+            nodes = paths[:, level]
         return total
 
     def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -127,7 +161,7 @@ class Causal(StateRecommender):
 
     def log_probabilities(self, known_Bd: Tensor) -> Tensor:
         """Over first codes (B, K_1)."""
-        return functional.log_softmax(self.module.heads[0](known_Bd, None), dim=1)
+        return functional.log_softmax(self.module.logits(0, known_Bd, None, None), dim=1)
 
 
 class _CausalScorer:
@@ -138,13 +172,16 @@ class _CausalScorer:
         self.so_far_BWd: Tensor | None = None
 
     def first(self) -> Tensor:
-        return functional.log_softmax(self.module.heads[0](self.known, None), dim=1)
+        return functional.log_softmax(self.module.logits(0, self.known, None, None), dim=1)
 
-    def following(self, level: int, parents_BW: Tensor, codes_BW: Tensor) -> Tensor:
+    def following(
+        self, level: int, parents_BW: Tensor, codes_BW: Tensor, nodes_BW: Tensor
+    ) -> Tensor:
         chosen = self.module.embeddings[level - 1][codes_BW]
         if self.so_far_BWd is not None:
             index = parents_BW.unsqueeze(-1).expand(-1, -1, chosen.shape[-1])
             chosen = chosen + self.so_far_BWd.gather(1, index)
         self.so_far_BWd = chosen
-        logits = self.module.heads[level](self.known.unsqueeze(1), chosen)
+        known = self.known.unsqueeze(1)
+        logits = self.module.logits(level, known, chosen, nodes_BW)
         return functional.log_softmax(logits, dim=-1)

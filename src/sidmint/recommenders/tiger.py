@@ -211,7 +211,9 @@ class TigerScorer:
         states, self.cache = self.module.body.step(x, None, self.memory)
         return self.module.of_level(0, states.squeeze(1))
 
-    def following(self, level: int, parents_BW: Tensor, codes_BW: Tensor) -> Tensor:
+    def following(
+        self, level: int, parents_BW: Tensor, codes_BW: Tensor, nodes_BW: Tensor | None = None
+    ) -> Tensor:
         """From the code before, after each beam has taken its parent's cache."""
         histories = torch.arange(len(parents_BW), device=parents_BW.device).unsqueeze(1)
         cache = [

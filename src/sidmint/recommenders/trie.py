@@ -74,6 +74,26 @@ class Trie:
         exists = places < count
         return first + torch.where(exists, places, 0), exists
 
+    def child_rows(self, level: int, nodes_E: Tensor) -> tuple[Tensor, Tensor]:
+        """Children of `nodes_E` of level `level - 1` in rows: starts (E + 1,) and nodes (Z,).
+
+        `children` without its empty places; for levels from 1.
+        """
+        first = self.first_child[level - 1][nodes_E]
+        counts = self.first_child[level - 1][nodes_E + 1] - first
+        starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        places = torch.arange(int(starts[-1]), device=nodes_E.device)
+        return starts, places + torch.repeat_interleave(first - starts[:-1], counts)
+
+    def paths(self) -> Tensor:
+        """(N, L): the node of each level on the way to each item."""
+        nodes = torch.arange(self.num_items, device=self.codes[0].device)
+        found = [nodes]
+        for edges in reversed(self.first_child):
+            nodes = torch.searchsorted(edges, nodes, right=True) - 1
+            found.append(nodes)
+        return torch.stack(found[::-1], dim=1)
+
 
 def _tensor(values: Ints | np.ndarray, device: torch.device | str) -> Tensor:  # type: ignore[type-arg]
     return torch.from_numpy(values.astype(np.int64)).to(device)
