@@ -22,6 +22,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "random": {},
     "lsh": {},
     "category": {},
+    "opq": {},
     "pq": {},
     "rq_kmeans": {},
     "rq_kmeans_aligned": {"type": "rq_kmeans", "align": {}},

@@ -14,6 +14,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "grvq": {"sizes": SIZES, **FAST, "latent_dim": 9},
     "improved_vqgan": {"sizes": SIZES, **FAST},
     "lsh": {"sizes": SIZES},
+    "opq": {"sizes": SIZES, "rounds": 8},
     "pq": {"sizes": SIZES},
     "quasid": {"sizes": SIZES, **FAST},
     "random": {"sizes": SIZES},

@@ -158,3 +158,16 @@ def test_a_block_with_too_few_values_names_its_size() -> None:
     message = r"level 1 has 8 codes but only 1 .*in its block.*tokenizers\.pq\.sizes\[1\]"
     with pytest.raises(BadInput, match=message):
         make_tokenizer("pq", {"sizes": [8, 8, 8]}).fit(vectors)
+
+
+def test_opq_finds_blocks_that_a_rotation_hid_and_pq_does_not() -> None:
+    plain, hidden = (two_grids(angle=turn).numpy() for turn in (None, some_rotation(8)))
+    errors = {}
+    for name in ("pq", "opq"):
+        for world, points in (("plain", plain), ("hidden", hidden)):
+            tokenizer = make_tokenizer(name, {"sizes": [8, 8]})
+            tokenizer.fit(points, device="cpu")
+            error = tokenizer.reconstruct(tokenizer.encode(points)) - points
+            errors[name, world] = np.square(error).sum() / np.square(points).sum()
+    assert errors["opq", "hidden"] < 0.6 * errors["pq", "hidden"], errors
+    assert errors["opq", "plain"] <= errors["pq", "plain"] * 1.0001 < 0.01

@@ -16,6 +16,7 @@ from sidmint.tokenizers.gradient import GradientTokenizer
 from sidmint.tokenizers.grvq import Grvq
 from sidmint.tokenizers.improved_vqgan import ImprovedVqgan
 from sidmint.tokenizers.lsh import Lsh
+from sidmint.tokenizers.opq import Opq
 from sidmint.tokenizers.pq import Pq
 from sidmint.tokenizers.quasid import Quasid
 from sidmint.tokenizers.random import Random
@@ -36,6 +37,7 @@ __all__ = [
     "Grvq",
     "ImprovedVqgan",
     "Lsh",
+    "Opq",
     "Pq",
     "Quasid",
     "Random",

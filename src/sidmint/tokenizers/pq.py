@@ -11,6 +11,7 @@ from typing import ClassVar, cast
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from sidmint.devices import resolve_device
 from sidmint.errors import BadInput
@@ -21,6 +22,7 @@ from sidmint.seeds import seed_for
 from sidmint.tokenizers.base import (
     TOKENIZERS,
     Categories,
+    CurvePoint,
     TokenizerConfig,
     TrainingLog,
     check_vectors,
@@ -28,6 +30,9 @@ from sidmint.tokenizers.base import (
 )
 from sidmint.tokenizers.plain import PlainTokenizer, inertia_curve
 from sidmint.types import Codebooks, Floats, Ints, Pairs
+
+Blocks = tuple[list[Tensor], Tensor, list[CurvePoint]]
+"""Tables (K, b) of the blocks, the codes (N, L) of the points, and how the fit went."""
 
 
 @TOKENIZERS.register("pq")
@@ -70,30 +75,42 @@ class Pq(PlainTokenizer):
             )
         generator = torch.Generator().manual_seed(seed_for(seed, self.type_name, "k-means"))
         try:
-            blocks = block_kmeans(
-                points_ND, sizes, generator, self.config.iterations, self.config.tolerance, track
-            )
+            blocks, codes_NL, curve = self._learn(points_ND, generator, track)
         except TooFewPoints as error:
             raise self.too_few(error) from error
-        tables = padded([block.codewords_Kd for block in blocks], num_dimensions)
+        tables = [self._turned_back(table) for table in padded(blocks, num_dimensions)]
         self._codebooks = Codebooks(tuple(table.cpu().numpy() for table in tables))
-        codes = torch.stack([block.codes_N for block in blocks], dim=1).cpu().numpy()
-        num_steps = sum(len(block.inertia) for block in blocks)
-        return describe_fit(codes, sizes, inertia_curve(blocks), num_steps)
+        return describe_fit(codes_NL.cpu().numpy(), sizes, curve, len(curve))
 
     def encode(
         self, vectors: Floats, device: str = "cpu", categories: Categories | None = None
     ) -> Ints:
         """Codes (N, L) int32, block by block: the walk's codes for a share 1 / L of its work."""
         target = resolve_device(device)
-        points_ND = torch.from_numpy(self.latent(vectors)).to(target)
+        points_ND = self._turned(torch.from_numpy(self.latent(vectors)).to(target))
         levels = self.codebooks().levels
         ranges = block_ranges(points_ND.shape[1], len(levels))
         tables = [
-            torch.from_numpy(level[:, dims]).to(target).contiguous()
+            self._turned(torch.from_numpy(level).to(target))[:, dims].contiguous()
             for level, dims in zip(levels, ranges, strict=True)
         ]
         return cast(Ints, block_codes(points_ND, tables).int().cpu().numpy())
+
+    def _learn(self, points_ND: Tensor, generator: torch.Generator, track: Track) -> Blocks:
+        config = self.config
+        found = block_kmeans(
+            points_ND, config.sizes, generator, config.iterations, config.tolerance, track
+        )
+        codes_NL = torch.stack([block.codes_N for block in found], dim=1)
+        return [block.codewords_Kd for block in found], codes_NL, inertia_curve(found)
+
+    def _turned(self, rows_ND: Tensor) -> Tensor:
+        """Vectors as the blocks see them."""
+        return rows_ND
+
+    def _turned_back(self, rows_ND: Tensor) -> Tensor:
+        """What the blocks see, as vectors."""
+        return rows_ND
 
     def too_few(self, error: TooFewPoints) -> BadInput:
         """`TooFewPoints` in words that name the setting to change."""
