@@ -157,6 +157,10 @@ METRICS: dict[str, Metric] = {
     "num_recommend_cases_{segment}": Metric(None, "recommender's cases with a target in it"),
     "recommend_hr_at_{k}_{segment}": Metric("higher", "recommend_hr_at over a segment's cases"),
     "recommend_ndcg_at_{k}_{segment}": Metric("higher", "recommend_ndcg_at over a segment"),
+    "change_recommend_{figure}": Metric("higher", "candidate - champion, user by user"),
+    "change_recommend_{figure}_{segment}": Metric("higher", "the same over a segment's cases"),
+    "change_{end}_recommend_{figure}": Metric("higher", "low or high end of its 95 % interval"),
+    "change_{end}_recommend_{figure}_{segment}": Metric("higher", "the same over a segment"),
     "num_cold_items": Metric(None, "items withheld from every training interaction"),
     "cold_coverage": Metric("higher", "share of cold items whose every code a warm item also uses"),
     "cold_new_id_share": Metric(None, "share of cold items whose full code no warm item has"),
@@ -167,7 +171,8 @@ METRICS: dict[str, Metric] = {
     "hr_at_{k}_{segment}": Metric("higher", "hr_at over a segment's cases"),
     "retention_at_{k}_{segment}": Metric("higher", "retention_at over a segment's cases"),
 }
-"""Every metric by its name pattern: {level} is 1..L, {k} a cutoff, {space} and {segment} words."""
+"""Every metric by its name pattern: {level} is 1..L, {k} a cutoff, {figure} hr_at_10 or ndcg_at_10,
+{end} low or high, {space} and {segment} words."""
 
 
 def describe_metric(name: str) -> Metric:
@@ -185,6 +190,8 @@ def describe_metric(name: str) -> Metric:
             ("k", r"\d+"),
             ("space", "raw|latent|quantized"),
             ("segment", "head|torso|tail|cold|few_shot"),
+            ("figure", r"(?:hr|ndcg)_at_10"),
+            ("end", "low|high"),
         ):
             regex = regex.replace(re.escape("{" + field + "}"), f"(?:{values})")
         if re.fullmatch(regex, name):

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
+import pytest
 
+from sidmint.contracts import describe_metric
 from sidmint.evaluation.recommended import recommended_by_segment
 from sidmint.reporting.recommended import recommended_view
 
@@ -48,3 +50,18 @@ def test_the_page_says_what_a_split_can_see_and_how_it_fell():
 
 def test_a_broken_split_is_called_broken():
     assert "differ in number by more than chance, which breaks it" in words(broken=True)
+
+
+def test_changes_are_metrics_that_history_and_rules_can_read():
+    members = pl.DataFrame({"item_id": ["i0"], "segment": ["head"], "few_shot": [False]})
+    found = recommended_by_segment(answers(1, 0.5), answers(2, 0.4), members, 0.02, seed=7)
+    rate = recommended_by_segment(answers(2, 0.4), None, members, 0.02, seed=7).metrics
+    ndcg = "recommend_ndcg_at_10_head"
+    change = found.metrics[f"change_{ndcg}"]
+    assert change == pytest.approx(found.metrics[ndcg] - rate[ndcg])
+    low, high = found.metrics[f"change_low_{ndcg}"], found.metrics[f"change_high_{ndcg}"]
+    assert 0 < low < change < high
+    for name in found.metrics:
+        assert describe_metric(name).meaning
+    assert not any(name.startswith("change_") for name in rate)
+    assert not any(name.endswith("_cold") and name.startswith("change_") for name in found.metrics)

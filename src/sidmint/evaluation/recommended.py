@@ -52,6 +52,7 @@ def recommended_by_segment(
     comparison = None
     if champion is not None and not champion.is_empty():
         comparison = _comparison(rows, champion, members, allowance, seed)
+        metrics |= _changes(comparison)
     return Recommended(table, comparison, metrics)
 
 
@@ -126,6 +127,19 @@ def _comparison(
         )
         found += [_row(name, each) for each in compared]
     return pl.DataFrame(found, schema=_SCHEMA, orient="row")
+
+
+def _changes(comparison: pl.DataFrame) -> dict[str, float]:
+    """Difference and interval of each segment as metrics, so that history and rules see them."""
+    metrics: dict[str, float] = {}
+    for row in comparison.filter(pl.col("num_users") > 0).iter_rows(named=True):
+        of = f"recommend_{row['metric']}" + ("" if row["segment"] == ALL else f"_{row['segment']}")
+        metrics |= {
+            f"change_{of}": row["difference"],
+            f"change_low_{of}": row["low"],
+            f"change_high_{of}": row["high"],
+        }
+    return metrics
 
 
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {

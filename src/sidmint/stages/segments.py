@@ -35,7 +35,7 @@ from sidmint.types import Floats, Ints, Outcome
 if TYPE_CHECKING:
     from sidmint.tokenizers.base import Tokenizer
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 
 def segments(
