@@ -157,3 +157,45 @@ def test_office_is_understood_as_it_stands(office: Path) -> None:
     assert proposal.sizes == (256, 256, 256)
     assert proposal.min_interactions == 5
     assert proposal.template == "{title}. {brand}. {categories}. {description}"
+
+
+def _log(days: list[int]) -> pl.DataFrame:
+    """Six hundred events, event n on day `days[n % len(days)]`, items in rotation."""
+    return pl.DataFrame(
+        {
+            "uid": [n % NUM_USERS for n in range(600)],
+            "sku": [f"x{(7 * n + n // NUM_USERS) % NUM_ITEMS}" for n in range(600)],
+            "time": [1_700_000_000 + 86_400 * days[n % len(days)] for n in range(600)],
+        }
+    )
+
+
+def test_a_log_with_times_is_cut_in_time(tmp_path: Path) -> None:
+    proposal = _propose(tmp_path, _items("sku", "name"), _log(list(range(100))))
+    assert proposal.by_time
+    assert any(
+        "one cut in time for all users: 480 events to learn from" in n for n in proposal.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "why"),
+    [([0], "too few different times"), ([*range(19), *[19] * 81], "a side of a cut empty")],
+)
+def test_a_log_that_no_cut_divides_keeps_each_users_last_events(
+    days: list[int], why: str, tmp_path: Path
+) -> None:
+    proposal = _propose(tmp_path, _items("sku", "name"), _log(days))
+    assert not proposal.by_time
+    assert any(why in note for note in proposal.notes)
+
+
+def test_a_catalogue_that_is_mostly_new_is_not_cut_in_time(tmp_path: Path) -> None:
+    old, new = (
+        _log(list(range(100))).with_columns(sku=pl.format("x{}", n))
+        for n in (pl.int_range(pl.len()) % 10, 10 + pl.int_range(pl.len()) % 30)
+    )
+    events = pl.concat([old.sort("time").head(480), new.sort("time").tail(120)])
+    proposal = _propose(tmp_path, _items("sku", "name"), events)
+    assert not proposal.by_time
+    assert any("30 of 40 items only in the newest events" in note for note in proposal.notes)

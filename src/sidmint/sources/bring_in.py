@@ -130,6 +130,10 @@ def _params_text(sources: Sources, proposal: Proposal, names: dict[str, str]) ->
         params["embed"]["path"] = f"data/raw/{names['vectors']}"
     ingest["columns"] = dict(proposal.columns)
     ingest["min_interactions"] = proposal.min_interactions
+    if proposal.by_time:
+        ingest["protocol"] = "time"
+        ingest["tie_order"] = "shuffled"
+        ingest["cold_share"] = 0.0  # time itself withholds items
     params["embed"]["template"] = proposal.template
     for settings in params["tokenizers"].values():
         settings["sizes"] = list(proposal.sizes)

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from sidmint.catalogue import MIN_EVENTS_A_USER, check_items, k_core
+from sidmint.catalogue.splitting import split_by_time
 from sidmint.contracts import Interactions, Items
 from sidmint.errors import BadInput
 from sidmint.params import IngestParams
@@ -31,6 +32,10 @@ Above: 4096, as DRQ uses in production."""
 _TEMPLATE = (Items.TITLE, "brand", Items.CATEGORIES, "description")
 _WORTH_READING = 0.05
 """A column that fewer items fill is left out of the template."""
+_NEW_IN_TIME = 0.4
+"""A cut in time that withholds more than this share of the items is not proposed."""
+_FEWEST_TIMES = 20
+"""Fewer different times are no time to cut at."""
 _SURVIVING = 0.5
 """A k-core that drops more than this share of the events was not meant."""
 
@@ -44,6 +49,8 @@ class Proposal:
     template: str
     sizes: tuple[int, ...]
     min_interactions: int
+    by_time: bool
+    """Whether one cut in time splits the log (`ingest.protocol: time`)."""
     rules: Mapping[str, Mapping[str, float | str]]
     """Entries for `gate.rules` whose bounds depend on the catalogue."""
     notes: tuple[str, ...]
@@ -75,9 +82,17 @@ def propose(items_path: Path, interactions_path: Path | None, source: str = "tab
         f"about {num_kept:,} items"
     )
     template = _propose_template(items, seen)
+    by_time = _propose_cut_in_time(raw, seen)
     rules = _propose_rules(items, num_kept, seen)
     return Proposal(
-        source, columns, template, (size,) * NUM_LEVELS, k, rules, tuple(f"I see {s}" for s in seen)
+        source=source,
+        columns=columns,
+        template=template,
+        sizes=(size,) * NUM_LEVELS,
+        min_interactions=k,
+        by_time=by_time,
+        rules=rules,
+        notes=tuple(f"I see {each}" for each in seen),
     )
 
 
@@ -166,6 +181,38 @@ def _propose_template(items: pl.DataFrame, seen: list[str]) -> str:
         "text in " + ", ".join(f"{column} ({filled[column]:.0%} of items)" for column in used)
     )
     return ". ".join(f"{{{column}}}" for column in used)
+
+
+def _propose_cut_in_time(raw: RawCatalogue, seen: list[str]) -> bool:
+    """Whether one cut in time leaves something on every side of it.
+
+    It is what a table meets in production: what is asked for lies after all that was learned,
+    and part of it on items that training never saw.
+    """
+    if Interactions.TIMESTAMP not in raw.interactions.columns:
+        return False
+    times = raw.interactions[Interactions.TIMESTAMP]
+    if times.n_unique() < _FEWEST_TIMES:
+        seen.append("too few different times to cut at: each user's last events are held out")
+        return False
+    shares = IngestParams().time_shares
+    split, unseen = split_by_time(raw.interactions, *shares, raw.interactions_name)
+    counts = dict(split[Interactions.SPLIT].value_counts().iter_rows())
+    num_items = split[Items.ITEM_ID].n_unique()
+    if len(unseen) > _NEW_IN_TIME * num_items:
+        seen.append(
+            f"{len(unseen):,} of {num_items:,} items only in the newest events, too many to "
+            "withhold: each user's last events are held out"
+        )
+        return False
+    if min(counts.get(part, 0) for part in ("train", "validation", "test")) == 0:
+        seen.append("times that leave a side of a cut empty: each user's last events are held out")
+        return False
+    seen.append(
+        f"one cut in time for all users: {counts['train']:,} events to learn from, {len(unseen):,} "
+        "items that come after it; events of one time are drawn in random order"
+    )
+    return True
 
 
 def _propose_rules(
