@@ -1,11 +1,12 @@
 """What ids are worth to a recommender: docs/RECOMMENDERS.md, row by row.
 
     python benchmarks/recommenders.py --data FOLDER [--catalogues beauty] [--seeds 7]
-                                      [--only rq_vae,sasrec] [--ties file] [--processes 2]
-                                      [--page-only]
+                                      [--only rq_vae,sasrec] [--ties file] [--large]
+                                      [--processes 2] [--page-only]
 
 FOLDER is that of benchmarks/quality.py. A row is one recommender on one table of ids: every
-tokenizer under the same `causal` backbone, and the recommenders that use no id. Protocol
+tokenizer under the same `causal` backbone, and the recommenders that use no id; `--large` trains
+a backbone as large as an hour of two cores allows instead. Protocol
 leave-one-out, history not masked, the checkpoint chosen on validation, hits counted by items.
 A finished row is one line of docs/results/recommenders.jsonl that says all it depends on; what
 is there is not made again, and the page is written anew after every row.
@@ -51,12 +52,15 @@ BACKBONE = {
     "heads": 2,
     "batch_size": 128,
     "learning_rate": 2e-3,
-    "epochs": 24,
-    "check_every": 3,
-    "patience": 2,
+    "epochs": 36,
+    "check_every": 4,
+    "patience": 3,
     "validation_users": 5000,
 }
-"""`causal`, the same for every table, sized for a few minutes of one core."""
+"""`causal`, the same for every table, sized for six minutes of two cores."""
+
+LARGE = {**BACKBONE, "width": 128, "hidden": 256, "heads": 4, "learning_rate": 1.5e-3}
+"""`causal` as good as an hour of two cores makes it."""
 
 WITHOUT_IDS: dict[str, dict[str, Any]] = {
     "popularity": {},
@@ -66,9 +70,10 @@ WITHOUT_IDS: dict[str, dict[str, Any]] = {
 }
 """Recommenders that read no code: what ids must be compared with."""
 
-QUASID = ("rq_vae", "improved_vqgan", "grvq", "rq_opq", "rq_vae_rotation", "sim_rq")
-TABLES = ("rq_kmeans", *QUASID, "quasid", "random", "lsh", "category")
-"""QuaSID's eight tokenizers and the three controls."""
+BASELINES = ("rq_vae", "improved_vqgan", "grvq", "rq_opq", "rq_vae_rotation", "sim_rq")
+ABLATIONS = ("quasid_without_cvpm", "quasid_without_hamr")
+TABLES = ("rq_kmeans", "quasid", *BASELINES, "random", "lsh", "category")
+"""QuaSID's eight tokenizers and the three controls; other names of quality_runs by `--only`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Run:
     tokenizer: str | None
     tokenizer_settings: Mapping[str, Any] | None
     seed: int
+    size: str = "small"
     result_version: int = RESULT_VERSION
     tokenizer_version: int = TOKENIZER_VERSION
 
@@ -171,18 +177,19 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     """Seed by seed and table by table, so that an early end leaves whole comparisons."""
     from sidmint.tokenizers import make_tokenizer
 
-    names = arguments.only.split(",") if arguments.only else [*TABLES, *WITHOUT_IDS]
+    names = arguments.only.split(",") if arguments.only else [*TABLES, *ABLATIONS, *WITHOUT_IDS]
     for seed in map(int, arguments.seeds.split(",")):
         for catalogue in arguments.catalogues.split(","):
             for name in names:
                 kind = name if name in WITHOUT_IDS else "causal"
-                settings = WITHOUT_IDS.get(name, BACKBONE)
+                settings = WITHOUT_IDS.get(name, LARGE if arguments.large else BACKBONE)
                 recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
                 if name in WITHOUT_IDS:
                     yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)
                     continue
                 config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
-                yield Run(catalogue, arguments.ties, kind, recommender, name, config, seed)
+                size = "large" if arguments.large else "small"
+                yield Run(catalogue, arguments.ties, kind, recommender, name, config, seed, size)
 
 
 def _measure(run: Run, data: Path) -> dict[str, Any]:
@@ -265,8 +272,8 @@ def _append(row: Mapping[str, Any]) -> None:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
-    name = row["tokenizer"] or ""
-    return row["catalogue"], row["ties"], row["recommender"], name, str(row["seed"])
+    name, size = row["tokenizer"] or "", row.get("size", "small")
+    return row["catalogue"], row["ties"], row["recommender"], size, name, str(row["seed"])
 
 
 def _arguments() -> argparse.Namespace:
@@ -276,6 +283,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="7")
     parser.add_argument("--only", help="names of rows, comma-separated; all by default")
     parser.add_argument("--ties", choices=("file", "shuffled"), default="file")
+    parser.add_argument("--large", action="store_true", help="the backbone of an hour")
     parser.add_argument("--processes", type=int, default=2, help="rows at a time, a thread each")
     parser.add_argument("--page-only", action="store_true", help="write the page from the rows")
     return parser.parse_args()
