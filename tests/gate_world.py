@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
@@ -39,12 +40,21 @@ def by_definition(
 
 def workspace(root: Path, champion: dict[str, Any] = NO_CHAMPION, **changed: float) -> Artifacts:
     artifacts = Artifacts(Layout(root))
+    with artifacts.writing("ingest") as out:
+        out.table("items", pl.DataFrame({"item_id": ["a", "b"]}))
+    with artifacts.writing("embed") as out:
+        out.array("embeddings", np.eye(2, dtype=np.float16))
+    with artifacts.writing("train", "t") as out:
+        out.text("tokenizer.safetensors", "weights")
+        out.json("tokenizer", {"name": "t"})
     codes = {"item_id": ["a", "b"], "code_1": [0, 1], "code_2": [1, 0]}
     for stage, metrics in HEALTHY.items():
         with artifacts.writing(stage, "t") as out:
             out.metrics(metrics | {k: v for k, v in changed.items() if k in metrics})
             if stage == "assign":
                 out.table("sids", pl.DataFrame(codes))
+            if stage == "evaluate":
+                out.table("cases", pl.DataFrame({"user_id": ["u"], "query_row": [0]}))
     artifacts.layout.champion.write_text(json.dumps(champion), encoding="utf-8")
     return artifacts
 

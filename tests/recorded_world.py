@@ -29,6 +29,8 @@ def recorded_world(root: Path, migrated_database: Path) -> Built:
         trained = built.layout.stage("train", tokenizer)
         curve = {"step": [0, 1, 2], "metric": ["loss"] * 3, "value": [3.0, 2.0, 1.0]}
         pl.DataFrame(curve).write_parquet(trained / "curve.parquet")
+    for tokenizer in ("one", "two"):
+        built.judge(tokenizer)
     built.layout.local.mkdir()
     shutil.copyfile(migrated_database, built.layout.mlflow_database)
     return built

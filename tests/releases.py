@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import polars.selectors as cs
 import yaml
 
-from sidmint.artifacts import Artifacts
+from gate_world import by_definition
+from sidmint.artifacts import Artifacts, dump_json
 from sidmint.errors import RegistryConflict
-from sidmint.gate.verdict import RuleResult, Verdict
+from sidmint.gate.rules import Rule
+from sidmint.gate.verdict import RuleResult, Verdict, result_of
 from sidmint.layout import Layout
 from sidmint.params import Params, load_params
-from sidmint.publishing.files import digest
 from sidmint.publishing.release import Override, Published, publish, rollback
 from sidmint.publishing.store import VersionStore
+from sidmint.stages.gate import gate
+from workspaces import NO_CHAMPION
 
 ITEMS = ("a", "b", "c", "d")
 CODES = {"a": (0, 1), "b": (0, 1), "c": (0, 2), "d": (3, 3)}
@@ -75,7 +79,6 @@ class Built:
         tokenizer: str,
         codes: Mapping[str, tuple[int, ...]] = CODES,
         retention: float = 0.8,
-        blocked_by: tuple[str, ...] = (),
         suffixed: bool = True,
     ) -> None:
         """What the stages would write for `tokenizer`, judged against the champion of now."""
@@ -94,45 +97,37 @@ class Built:
             out.metrics({})
         with self.artifacts.writing("segments", tokenizer) as out:
             out.metrics({"cold_coverage": 1.0})
-        self.judge(tokenizer, blocked_by)
+        self.judge(tokenizer)
 
     def judge(
         self,
         tokenizer: str,
-        blocked_by: tuple[str, ...] = (),
+        refused: bool = False,
         changes: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> None:
-        """Write a verdict on the table that is there.
+        """The verdict of the gate on what is there; `refused`: its judge says no to every rule.
 
-        `fields` are other fields of the verdict; `changes` replace keys of the file alone.
+        Afterwards `fields` change fields of the verdict as a whole, and `changes` keys of the
+        file alone.
         """
-        champion = self.store.champion()
-        rule = RuleResult(
-            name="retention_at_100",
-            metric="retention_at_100",
-            value=0.8,
-            bound=">= 0.5",
-            severity="critical",
-            passed=True,
-            reason="retention_at_100 = 0.8, wanted >= 0.5",
-        )
-        failed = (replace(rule, name=text, passed=False, reason=text) for text in blocked_by)
-        verdict = Verdict(
-            tokenizer=tokenizer,
-            champion=champion.version if champion else None,
-            table_sha256=digest(self.table(tokenizer)),
-            thresholds_sha256=self.params.gate.digest(),
-            rules=tuple(failed) or (rule,),
-        )
-        with self.artifacts.writing("gate", tokenizer) as out:
-            out.text(
-                "verdict.json",
-                json.dumps(replace(verdict, **fields).to_dict() | dict(changes or {})),
-            )
+        judge = refuse_all if refused else by_definition
+        gate(self.params, self.artifacts, tokenizer, judge)
+        path = self.layout.stage("gate", tokenizer) / "verdict.json"
+        verdict = Verdict.from_dict(json.loads(path.read_text()), "verdict.json")
+        edited = replace(verdict, **fields).to_dict() | dict(changes or {})
+        if fields or changes:
+            path.write_text(json.dumps(edited))
 
     def publish(self, tokenizer: str | None = None, override: Override | None = None) -> Published:
         return publish(self.params, self.artifacts, self.layout, tokenizer, override, by="test")
+
+
+def refuse_all(
+    rules: Sequence[Rule], measurements: Mapping[str, float | None], docs: Path | None, suite: str
+) -> list[RuleResult]:
+    """A judge who says no."""
+    return [result_of(rule, measurements, False) for rule in rules]
 
 
 def build_workspace(root: Path) -> Built:
@@ -153,6 +148,10 @@ def build_workspace(root: Path) -> Built:
     with built.artifacts.writing("ingest") as out:
         out.table("items", pl.DataFrame({"item_id": ITEMS, "title": ITEMS}))
         out.json("profile", {"digest": "c0ffee"})
+    with built.artifacts.writing("embed") as out:
+        out.array("embeddings", np.eye(len(ITEMS), dtype=np.float16))
+    built.layout.champion.parent.mkdir(exist_ok=True)
+    built.layout.champion.write_text(dump_json(NO_CHAMPION))
     with built.artifacts.writing("report") as out:
         out.text("report.html", "<html></html>")
     built.build("one", retention=0.8)

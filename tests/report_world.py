@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
+from sidmint.evaluation.hit_rate_intervals import Answers
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import RuleResult, Verdict
 from sidmint.layout import Layout
 from sidmint.params import Params, parse_params
 from sidmint.publishing.snapshot import cases_by_id
-from sidmint.reporting.intervals import Answers
 from sidmint.reporting.run import PastVersion, Run
 
 SIZES = (16, 16, 16)

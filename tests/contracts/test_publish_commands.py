@@ -93,15 +93,18 @@ def test_a_failing_mlflow_warns_and_the_publish_stays(built: Built, mlflow: Mlfl
 
 
 def test_a_refusal_shows_every_reason(built: Built) -> None:
-    built.judge("one", blocked_by=("collision_rate = 0.4", "n_eff = 1"))
-    with pytest.raises(Refused, match=r"(?s)collision_rate = 0.4.*n_eff = 1.*--override"):
+    rules = {"collision_rate": {"max": 0.1}, "n_eff": {"min": 3}}
+    built.set_params(gate={"rules": rules, "champion": {}})
+    built.judge("one")
+    reasons = r"(?s)collision_rate is 0\.250.*n_eff is 2\.500.*--override"
+    with pytest.raises(Refused, match=reasons):
         say("publish", "--tokenizer", "one")
     named = ("--by", "Ada", "--reason", "demo")
     with pytest.raises(BadInput, match="--by NAME"):
         say("publish", "--tokenizer", "one", "--override")
     with pytest.raises(BadInput, match="goes with --override"):
         say("publish", "--tokenizer", "one", *named)
-    assert "overruled: n_eff = 1" in say("publish", "--tokenizer", "one", "--override", *named)
+    assert "overruled: n_eff is 2.500" in say("publish", "--tokenizer", "one", "--override", *named)
     assert "Ada: demo" in say("versions")
     assert "overridden by Ada" in say("show")
 

@@ -57,20 +57,24 @@ def test_a_tie_goes_to_the_name_that_sorts_first(built: Built) -> None:
 
 
 def test_a_leader_that_did_not_pass_leads_nothing(built: Built) -> None:
-    built.judge("one", blocked_by=("retention_at_100 = 0.4, wanted >= 0.5",))
+    built.build("one", retention=0.4)
     assert built.publish().manifest["tokenizer"] == "two"
 
 
 def test_a_refusal_names_every_reason_of_every_candidate(built: Built) -> None:
-    built.judge("one", blocked_by=("collision_rate is high", "num_null_ids = 3"))
-    built.judge("two", blocked_by=("n_eff_share is low",))
+    rules = {"retention_at_100": {"min": 0.75}, "n_eff": {"min": 3}, "num_null_ids": {"max": 0}}
+    built.set_params(gate={"rules": rules, "champion": {}})
+    before = built.layout.champion.read_bytes()
+    for name in ("one", "two"):
+        built.judge(name)
     with pytest.raises(Refused) as refused:
         built.publish()
-    for reason in ("collision_rate is high", "num_null_ids = 3", "n_eff_share is low"):
+    for reason in ("retention_at_100 is 0.700", "n_eff is 2.500", "num_null_ids is missing"):
         assert reason in str(refused.value)
+    assert str(refused.value).count("n_eff is 2.500, below the 3 required") == 2
     assert refused.value.exit_code == 1
     assert not built.store.folder.exists()
-    assert not built.layout.champion.exists()
+    assert built.layout.champion.read_bytes() == before
 
 
 @pytest.mark.parametrize("value", [None, "nan", "inf", "0.9", True, math.nan, math.inf])
@@ -99,19 +103,23 @@ def test_a_verdict_that_was_edited_is_not_believed(built: Built, changes: dict[s
 
 
 def test_a_refusal_edited_into_a_pass_is_not_believed(built: Built) -> None:
-    built.judge("one", blocked_by=("collision_rate is high",), changes={"passed": True})
+    built.judge("one", refused=True, changes={"passed": True})
     with pytest.raises(BadInput, match="contradicts its own rules"):
         built.publish("one", WHY)
 
 
-def test_a_gate_without_a_critical_rule_passes_nothing(built: Built) -> None:
-    built.judge("one", rules=(rule(severity="warning"),))
-    with pytest.raises(Refused, match="no critical rule"):
-        built.publish("one")
+def test_a_verdict_cut_down_to_what_holds_is_not_believed(built: Built) -> None:
+    for left in ((rule(),), (rule(severity="warning"),)):
+        built.judge("one", rules=left)
+        with pytest.raises(Refused, match="lacks the rule retention_at_100") as refused:
+            built.publish("one", WHY)
+        assert "has a rule n_eff_share, which params.yaml does not ask for" in str(refused.value)
 
 
 def test_a_failed_warning_refuses_nothing(built: Built) -> None:
-    built.judge("one", rules=(rule(), rule(severity="warning", passed=False, value=None)))
+    rules = {"retention_at_100": {"min": 0.5}, "n_eff": {"min": 3, "severity": "warning"}}
+    built.set_params(gate={"rules": rules, "champion": {}})
+    built.judge("one")
     assert built.publish("one").changed
 
 
@@ -178,18 +186,19 @@ def test_an_unknown_tokenizer_is_bad_input(built: Built) -> None:
 def test_metrics_that_stages_disagree_about_are_bad_input(built: Built) -> None:
     with built.artifacts.writing("diagnose", "one") as out:
         out.metrics({"num_items": 5})
-    with pytest.raises(BadInput, match="num_items = 5, a stage before it said 4"):
-        built.publish("one")
+    with pytest.raises(BadInput, match="num_items of one is 4 by assign and 5 by diagnose"):
+        built.judge("one")
 
 
 def test_an_override_publishes_and_is_written_down_for_ever(built: Built) -> None:
-    built.judge("one", blocked_by=("collision_rate is high",))
+    built.build("one", retention=0.4)
+    said = ["retention_at_100 is 0.400, below the 0.500 required"]
     published = built.publish("one", WHY)
     assert published.manifest["override"] == {"by": "Ada", "reason": "a demo tonight"}
-    assert published.manifest["overruled"] == ["collision_rate is high"]
+    assert published.manifest["overruled"] == said
     entry = built.store.log.entries()[-1]
     assert (entry["by"], entry["reason"], entry["override"]) == ("Ada", "a demo tonight", True)
-    assert entry["overruled"] == ["collision_rate is high"]
+    assert entry["overruled"] == said
 
 
 @pytest.mark.parametrize(("by", "reason"), [("", "r"), ("b", ""), ("  ", "r"), ("b", "\n")])
@@ -280,8 +289,10 @@ def test_a_model_name_with_a_path_in_it_is_bad_input(built: Built, name: str) ->
 )
 def test_a_metrics_file_without_numbers_is_bad_input(built: Built, text: str) -> None:
     (built.layout.stage("diagnose", "one") / "metrics.json").write_text(text)
+    with pytest.raises(Refused, match=r"diagnose/metrics\.json has other bytes"):
+        built.publish("one", WHY)
     with pytest.raises(BadInput, match=r"diagnose/one/metrics\.json"):
-        built.publish()
+        built.judge("one")
 
 
 @pytest.mark.parametrize("text", ["{}", '{"files": {}}', "[" * 100_000, "[]", "1"])

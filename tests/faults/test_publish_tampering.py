@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -177,8 +178,8 @@ def test_nobody_rolls_back_to_a_damaged_version(tmp_path: Path) -> None:
 def test_a_link_never_becomes_part_of_a_release(tmp_path: Path) -> None:
     built = build_workspace(tmp_path / "w")
     secret = tmp_path / "secret"
-    secret.write_text("not yours")
     weights = built.layout.stage("train", "one") / "tokenizer.safetensors"
+    shutil.copyfile(weights, secret)
     weights.unlink()
     weights.symlink_to(secret)
     with pytest.raises(BadInput, match=r"cache\.type"):

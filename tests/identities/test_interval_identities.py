@@ -18,7 +18,7 @@ from sidmint.evaluation import (
     random_hit_rate,
     retention,
 )
-from sidmint.reporting.intervals import (
+from sidmint.evaluation.hit_rate_intervals import (
     NO_DIFFERENCE,
     Answers,
     hit_rate_differences,

@@ -104,7 +104,7 @@ def test_each_lost_file_is_brought_back(built: Built) -> None:
 
 def test_history_tells_overrides_rollbacks_and_the_champion(built: Built) -> None:
     built.publish("one")
-    built.judge("two", blocked_by=("too bad",))
+    built.judge("two", refused=True)
     built.publish("two", Override(by="Ada", reason="a demo tonight"))
     rollback(built.params, built.layout)
     told = read_history(built.layout)
@@ -153,6 +153,7 @@ def test_an_older_release_without_cases_works_everywhere(built: Built) -> None:
 def test_cases_without_users_are_no_cases(built: Built) -> None:
     path = built.layout.stage("evaluate", "one") / "cases.parquet"
     pl.read_parquet(path).drop("user_id").write_parquet(path)
+    built.judge("one")
     built.publish("one")
     assert files_of(built) == [HISTORY, CHAMPION_TABLE]
 

@@ -59,8 +59,8 @@ def test_release_of_refused_candidates_publishes_nothing_and_raises(world: Built
     from flows.release import release
 
     for tokenizer in ("one", "two"):
-        world.judge(tokenizer, blocked_by=("retention_at_100 = 0.4, wanted >= 0.5",))
-    with pytest.raises(Refused, match=r"retention_at_100 = 0\.4, wanted >= 0\.5"):
+        world.build(tokenizer, retention=0.4)
+    with pytest.raises(Refused, match=r"retention_at_100 is 0\.400, below the 0\.500"):
         release(str(world.root))
     assert world.store.versions() == []
 

@@ -70,8 +70,7 @@ def test_a_champion_that_lacks_the_metric_refuses(tmp_path: Path):
 
 def test_a_metric_nobody_measured_refuses(tmp_path: Path):
     artifacts = workspace(tmp_path)
-    with artifacts.writing("evaluate", "t") as out:
-        out.metrics({})
+    (artifacts.folder("evaluate", "t") / "metrics.json").write_text("{}", encoding="utf-8")
     gate(Params(), artifacts, "t", by_definition)
     assert verdict(artifacts).blocked_by == ("retention_at_100 is missing",)
 

@@ -14,15 +14,15 @@ import pytest
 from html_page import Page
 from report_world import CUTOFFS, add_champion, beside_champion, make_run
 from sidmint.artifacts import Artifacts
-from sidmint.reporting.against import Against, against
-from sidmint.reporting.forest import difference_in_words
-from sidmint.reporting.intervals import (
+from sidmint.evaluation.hit_rate_intervals import (
     NO_DIFFERENCE,
     Answers,
     Certainty,
     hit_rate_differences,
     hit_rate_intervals,
 )
+from sidmint.reporting.against import Against, against
+from sidmint.reporting.forest import difference_in_words
 from sidmint.reporting.page import cutoffs, render
 from sidmint.reporting.run import Run
 from sidmint.reporting.tables import Cell, comparison

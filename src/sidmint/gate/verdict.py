@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from sidmint.errors import BadInput
@@ -52,6 +52,10 @@ class Verdict:
     """Sorted by name."""
     not_applied: tuple[str, ...] = ()
     """Relative rules that wait for a champion: neither passed nor failed."""
+    champion_sha256: str | None = None
+    """Digest of what was known of the champion; None where nothing was published yet."""
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of every file that it rests on, by "stage/file"; none of a table that no run made."""
 
     @property
     def passed(self) -> bool:
@@ -104,7 +108,7 @@ class Verdict:
         agree: a file in which somebody changed `passed` alone is not believed.
         """
         try:
-            stored = {field.name: values[field.name] for field in fields(Verdict)}
+            stored = {each.name: values[each.name] for each in fields(Verdict)}
             stored["rules"] = tuple(RuleResult(**result) for result in values["rules"])
             stored["not_applied"] = tuple(stored["not_applied"])
             verdict = Verdict(**stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,15 @@ import polars as pl
 from sidmint import __version__
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.contracts import SemanticIds, require_columns
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, Refused
 from sidmint.publishing.files import copy_regular, digest
+from sidmint.publishing.judged import JUDGED, changes, fingerprints
+from sidmint.publishing.judging import measured
 
 FORMAT = 1
 """Version of the manifest's own form."""
 
-MEASURING_STAGES = ("assign", "diagnose", "evaluate", "recommend", "segments")
-"""Whose metrics.json make up the metrics of a release."""
-
 TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
-
-RECOMMENDER_FILES = ("recommender.safetensors", "recommender.json")
-"""In the folder `recommender` of a release; not there where `recommend` is null."""
 
 
 def collect_metrics(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:
@@ -35,54 +32,85 @@ def collect_metrics(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:
     is not a finite number.
     """
     metrics: dict[str, float] = {}
-    for stage in MEASURING_STAGES:
-        for name, value in artifacts.metrics(stage, tokenizer).items():
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise BadInput(f"{stage} of {tokenizer}: {name} is {value!r}, not a finite number")
-            if metrics.setdefault(name, value) != value:
-                raise BadInput(
-                    f"{stage} of {tokenizer} says {name} = {value}, a stage before it said "
-                    f"{metrics[name]}; `sidmint run` brings both up to date"
-                )
+    for name, value in measured(artifacts, tokenizer).items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise BadInput(f"{name} of {tokenizer} is {value!r}, not a finite number")
+        metrics[name] = value
     return metrics
 
 
-def fill(folder: Path, artifacts: Artifacts, tokenizer: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Contents:
+    """What a release of one table is made of, as it was when it was checked."""
+
+    tokenizer: str
+    fingerprints: Mapping[str, str]
+    """Of `judged.JUDGED`."""
+    beside: Mapping[str, str]
+    """SHA-256 of the files that a release holds beside what was judged, by their path in it."""
+
+
+def contents(artifacts: Artifacts, tokenizer: str) -> Contents:
+    """What would be published of `tokenizer` now. `BadInput` where something is missing."""
+    beside = {name: digest(path) for name, path in _beside(artifacts, tokenizer).items()}
+    return Contents(tokenizer, fingerprints(artifacts, tokenizer), beside)
+
+
+def _beside(artifacts: Artifacts, tokenizer: str) -> dict[str, Path]:
+    """Without dvc.lock (stages run by hand) or report.html a release is made without that file."""
+    layout = artifacts.layout
+    files = {
+        "verdict.json": artifacts.folder("gate", tokenizer) / "verdict.json",
+        "params.yaml": layout.params,
+    }
+    optional = (layout.root / "dvc.lock", layout.stage("report") / "report.html")
+    return files | {path.name: path for path in optional if path.exists()}
+
+
+def fill(folder: Path, artifacts: Artifacts, of: Contents) -> dict[str, Any]:
     """Write the files of a release into the empty `folder`; returns what describes them.
 
-    Without dvc.lock (stages run by hand) or report.html the release is made without that
-    file; everything else must be there.
+    Each file is hashed where it lies in `folder`: `Refused` if it, or anything that was judged,
+    is no longer what it was when `of` was taken.
     """
-    layout = artifacts.layout
-    copy_regular(artifacts.folder("assign", tokenizer) / "sids.parquet", folder / "sids.parquet")
-    # How each held-out case was answered: later runs compare with it, case by case.
-    copy_regular(
-        artifacts.folder("evaluate", tokenizer) / "cases.parquet", folder / "cases.parquet"
-    )
-    (folder / "tokenizer").mkdir()
-    for name in TOKENIZER_FILES:
-        copy_regular(artifacts.folder("train", tokenizer) / name, folder / "tokenizer" / name)
-    used = artifacts.folder("recommend", tokenizer)
-    if all((used / name).is_file() for name in RECOMMENDER_FILES):
-        (folder / "recommender").mkdir()
-        for name in RECOMMENDER_FILES:
-            copy_regular(used / name, folder / "recommender" / name)
-    copy_regular(artifacts.folder("gate", tokenizer) / "verdict.json", folder / "verdict.json")
-    copy_regular(layout.params, folder / "params.yaml")
+    tokenizer = of.tokenizer
+    for each in JUDGED:
+        name = f"{each.stage}/{each.file}"
+        if each.released_as is None or name not in of.fingerprints:
+            continue
+        source = artifacts.folder(each.stage, None if each.shared else tokenizer) / each.file
+        _copy(source, folder / each.released_as, of.fingerprints[name], tokenizer)
+    sources = _beside(artifacts, tokenizer)
+    for name, wanted in of.beside.items():
+        _copy(sources.get(name, artifacts.layout.root / name), folder / name, wanted, tokenizer)
     (folder / "metrics.json").write_text(dump_json(collect_metrics(artifacts, tokenizer)), "utf-8")
-    for source in (layout.root / "dvc.lock", layout.stage("report") / "report.html"):
-        if source.exists():
-            copy_regular(source, folder / source.name)
-    lock = folder / "dvc.lock"
-    return {
+    described = {
         "format": FORMAT,
         "sidmint_version": __version__,
         "tokenizer": tokenizer,
         **describe_table(folder / "sids.parquet", artifacts.json("train", "tokenizer", tokenizer)),
         "catalogue_digest": _catalogue_digest(artifacts),
-        "dvc_lock_sha256": digest(lock) if lock.exists() else None,
-        **_git_state(layout.root),
+        "dvc_lock_sha256": of.beside.get("dvc.lock"),
+        **_git_state(artifacts.layout.root),
     }
+    moved = changes(of.fingerprints, fingerprints(artifacts, tokenizer))
+    if moved:
+        raise _changed(moved[0].removeprefix("stale verdict: "), tokenizer)
+    return described
+
+
+def _copy(source: Path, target: Path, wanted: str, tokenizer: str) -> None:
+    target.parent.mkdir(exist_ok=True)
+    copy_regular(source, target)
+    if digest(target) != wanted:
+        raise _changed(f"{source.name} has other bytes", tokenizer)
+
+
+def _changed(what: str, tokenizer: str) -> Refused:
+    return Refused(
+        f"{tokenizer} changed while it was being published: {what}; wait for the run that writes "
+        "it to end"
+    )
 
 
 def describe_table(table: Path, tokenizer: Mapping[str, Any]) -> dict[str, Any]:

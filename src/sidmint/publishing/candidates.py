@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,11 @@ from sidmint.contracts import TOKENIZER_STAGES, describe_metric
 from sidmint.errors import BadInput, Refused
 from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
-from sidmint.publishing.bundle import collect_metrics
-from sidmint.publishing.files import digest
+from sidmint.publishing.bundle import Contents, collect_metrics, contents
+from sidmint.publishing.judged import changes
+from sidmint.publishing.judging import basis, contradictions
+from sidmint.publishing.snapshot import champion_sha256, release_sha256
+from sidmint.publishing.store import VersionStore
 
 _BUILDING = tuple(stage for stage in TOKENIZER_STAGES if stage != "gate")
 """The gate is left out: whether it judged by today's thresholds, the verdict itself says."""
@@ -24,41 +26,81 @@ _BUILDING = tuple(stage for stage in TOKENIZER_STAGES if stage != "gate")
 class Candidate:
     """One tokenizer's table as it lies in data/build, and why it may not be published."""
 
-    tokenizer: str
-    table_sha256: str
-    verdict_sha256: str
+    contents: Contents
     judged_against: str | None
     """The champion that the verdict compared with."""
     refusals: tuple[str, ...]
-    """Empty: it may be published."""
+    """What the gate has against it; an override publishes all the same."""
+    broken: tuple[str, ...]
+    """Why the verdict is not about what is there. No override helps: it must be judged first."""
+
+    @property
+    def tokenizer(self) -> str:
+        """Its name."""
+        return self.contents.tokenizer
+
+    @property
+    def table_sha256(self) -> str:
+        """Digest of its table."""
+        return self.contents.fingerprints["assign/sids.parquet"]
+
+    @property
+    def verdict_sha256(self) -> str:
+        """Digest of the verdict on it."""
+        return self.contents.beside["verdict.json"]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Everything against it; empty: it may be published."""
+        return (*self.refusals, *self.broken)
 
 
 def examine(params: Params, artifacts: Artifacts, tokenizer: str) -> Candidate:
     """The candidate of `tokenizer`.
 
-    `BadInput` if its table or its verdict is missing, or if the verdict contradicts itself.
+    `BadInput` if a file that the verdict rests on is missing, or if the verdict contradicts
+    itself.
     """
-    table = artifacts.folder("assign", tokenizer) / "sids.parquet"
-    if not table.is_file():
-        raise BadInput(f"{table} is not there; `sidmint run` brings every stage up to date")
-    path = artifacts.folder("gate", tokenizer) / "verdict.json"
+    path = artifacts.layout.stage("gate", tokenizer) / "verdict.json"
     verdict = Verdict.from_dict(artifacts.json("gate", "verdict", tokenizer), str(path))
-    table_sha256 = digest(table)
-    stale = _outdated(artifacts, tokenizer)
-    if verdict.table_sha256 != table_sha256 or verdict.tokenizer != tokenizer:
-        stale.append("stale verdict: it judged another table; `sidmint run` judges this one")
+    found = contents(artifacts, tokenizer)
+    return Candidate(
+        contents=found,
+        judged_against=verdict.champion,
+        refusals=verdict.blocked_by,
+        broken=tuple(_broken(params, artifacts, verdict, found)),
+    )
+
+
+def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Contents) -> list[str]:
+    """Why `verdict` is not one on what is there, under today's parameters and champion."""
+    tokenizer = found.tokenizer
+    reasons = _outdated(artifacts, tokenizer)
+    if verdict.tokenizer != tokenizer:
+        reasons.append(
+            f"stale verdict: it is on {verdict.tokenizer}; `sidmint run` judges {tokenizer}"
+        )
     if verdict.thresholds_sha256 != params.gate.digest():
-        stale.append(
+        reasons.append(
             "stale verdict: the gate section of params.yaml was changed after it; `sidmint run` "
             "judges again"
         )
-    return Candidate(
-        tokenizer=tokenizer,
-        table_sha256=table_sha256,
-        verdict_sha256=digest(path),
-        judged_against=verdict.champion,
-        refusals=(*verdict.blocked_by, *_not_computed(verdict), *stale),
-    )
+    reasons += changes(verdict.artifacts, found.fingerprints)
+    store = VersionStore(artifacts.layout.inside(params.registry.path))
+    champion = store.champion()
+    if (champion.version if champion else None) != verdict.champion:
+        # Somebody published since, which the store says when the pointer is to move.
+        return reasons
+    if champion is not None:
+        known = release_sha256(store.release(champion.version))
+        if known != verdict.champion_sha256 or known != champion_sha256(artifacts.layout):
+            reasons.append(
+                f"stale verdict: what data/champion.json and data/champion say of "
+                f"{champion.version} is not what the registry holds; `sidmint run` brings it from "
+                "there and judges again"
+            )
+    # Without the same files the rules would say the same once more, in numbers.
+    return reasons or contradictions(verdict, basis(params, artifacts, tokenizer))
 
 
 def choose(
@@ -67,7 +109,8 @@ def choose(
     """The named tokenizer's candidate, else the passing one that leads on `gate.select_by`.
 
     Ties go to the name that sorts first. Where none passes, `Refused` with every reason of
-    every candidate; when `overriding`, the leader is returned all the same.
+    every candidate; when `overriding`, the leader of those that the gate judged is returned all
+    the same.
     """
     known = params.train.tokenizers
     if tokenizer is not None and tokenizer not in known:
@@ -75,14 +118,13 @@ def choose(
             f"unknown tokenizer {tokenizer!r}; train.tokenizers in params.yaml has "
             f"{', '.join(known)}"
         )
-    if tokenizer is not None:
-        candidates = [examine(params, artifacts, tokenizer)]
-    else:
-        candidates = [examine(params, artifacts, name) for name in sorted(known)]
-    passing = [candidate for candidate in candidates if not candidate.refusals]
-    if not passing and not overriding:
+    names = sorted(known) if tokenizer is None else [tokenizer]
+    candidates = [examine(params, artifacts, name) for name in names]
+    passing = [candidate for candidate in candidates if not candidate.reasons]
+    judged = [candidate for candidate in candidates if not candidate.broken]
+    pool = passing or (judged if overriding else [])
+    if not pool:
         raise Refused(_explain(candidates))
-    pool = passing or candidates
     if len(pool) == 1:
         return pool[0]
     return _leader(pool, artifacts, params.gate.select_by)
@@ -108,20 +150,6 @@ def _leader(pool: list[Candidate], artifacts: Artifacts, select_by: str) -> Cand
     return min(
         pool, key=lambda candidate: (sign * values[candidate.tokenizer], candidate.tokenizer)
     )
-
-
-def _not_computed(verdict: Verdict) -> list[str]:
-    """Critical rules said to hold of what is no finite number: such a metric never passes."""
-    return [
-        f"{rule.name} is said to hold, but its value is {rule.value!r}"
-        for rule in verdict.rules
-        if rule.severity == "critical" and rule.passed and not _is_finite(rule.value)
-    ]
-
-
-def _is_finite(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _outdated(artifacts: Artifacts, tokenizer: str) -> list[str]:
@@ -156,9 +184,10 @@ def _explain(candidates: list[Candidate]) -> str:
     lines = []
     for candidate in candidates:
         lines.append(f"{candidate.tokenizer} may not be published:")
-        lines += [f"  - {reason}" for reason in candidate.refusals]
-    lines.append(
-        "`sidmint publish --tokenizer NAME --override --reason TEXT --by NAME` publishes all the "
-        "same, and says so in the log for ever"
-    )
+        lines += [f"  - {reason}" for reason in candidate.reasons]
+    if any(not candidate.broken for candidate in candidates):
+        lines.append(
+            "`sidmint publish --tokenizer NAME --override --reason TEXT --by NAME` publishes all "
+            "the same, and says so in the log for ever"
+        )
     return "\n".join(lines)

@@ -14,7 +14,6 @@ from sidmint.params import Params
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.bundle import fill
 from sidmint.publishing.candidates import Candidate, choose
-from sidmint.publishing.files import digest
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore, utc_now
 from sidmint.publishing.verify import release_problems
@@ -56,7 +55,7 @@ def publish(
 ) -> Published:
     """Make the table of `tokenizer` the champion; without a name, the passing leader's.
 
-    `Refused` with every reason if the verdict does not pass or judged other bytes, unless
+    `Refused` with every reason if the verdict is not about what is there, or does not pass and no
     `override` is given; `RegistryConflict` if the verdict compared with a champion that is
     champion no longer (an override does not help: run again); `BadInput` if a stage has not
     run. Publishing the table that is champion already changes nothing.
@@ -78,8 +77,7 @@ def publish(
     }
 
     def assemble(folder: Path) -> dict[str, Any]:
-        described = fill(folder, artifacts, candidate.tokenizer)
-        _audit(folder, candidate)
+        described = fill(folder, artifacts, candidate.contents)
         return {
             **described,
             "created_at": utc_now(),
@@ -139,17 +137,6 @@ def _has_table(champion: Release, candidate: Candidate) -> bool:
         )
     same_table: bool = files["sids.parquet"]["sha256"] == candidate.table_sha256
     return same_table and champion.manifest["tokenizer"] == candidate.tokenizer
-
-
-def _audit(folder: Path, candidate: Candidate) -> None:
-    """What was staged must be what was judged: a run may have rewritten it in between."""
-    judged = {"sids.parquet": candidate.table_sha256, "verdict.json": candidate.verdict_sha256}
-    for name, wanted in judged.items():
-        if digest(folder / name) != wanted:
-            raise Refused(
-                f"{name} of {candidate.tokenizer} changed while it was being published; wait for "
-                "the run that writes it to end"
-            )
 
 
 def _previous_champion(log: list[Entry]) -> str:

@@ -11,6 +11,7 @@ three, so that neither reads what DVC did not see.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -72,6 +73,23 @@ def _write_snapshot(layout: Layout, store: VersionStore, pointer: Pointer | None
     drafts = layout.champion.parent
     changed = [_replace(path, content, drafts) for path, content in files.items()]
     return any(changed)
+
+
+def champion_sha256(layout: Layout) -> str:
+    """Digest of what a run knows of the champion: champion.json, its ids and its cases."""
+    paths = (layout.champion, *(layout.champion_folder / name for name in (CHAMPION_TABLE, CASES)))
+    return _digest_of([path.read_bytes() if path.is_file() else None for path in paths])
+
+
+def release_sha256(release: Release) -> str:
+    """What `champion_sha256` is where the workspace knows `release` as it lies in the registry."""
+    champion = dump_json(_champion(release)).encode()
+    return _digest_of([champion, _table_file(release), _cases_file(release)])
+
+
+def _digest_of(parts: list[bytes | None]) -> str:
+    each = [None if part is None else hashlib.sha256(part).hexdigest() for part in parts]
+    return hashlib.sha256(json.dumps(each).encode()).hexdigest()
 
 
 def version_history(store: VersionStore) -> list[dict[str, Any]]:

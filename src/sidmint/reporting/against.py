@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sidmint.contracts import describe_metric
 from sidmint.evaluation import Interval
+from sidmint.evaluation.hit_rate_intervals import NO_DIFFERENCE, Certainty, Differences, word
 from sidmint.reporting.drawing import Chart
 from sidmint.reporting.forest import FAMILIES, difference_in_words, forest, range_of
-from sidmint.reporting.intervals import NO_DIFFERENCE, Certainty, Differences, word
 from sidmint.reporting.run import PastVersion, Run
 from sidmint.reporting.tables import NOTHING, Cell, Row, number
 

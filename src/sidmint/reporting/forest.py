@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sidmint.evaluation import Interval
+from sidmint.evaluation.hit_rate_intervals import NO_DIFFERENCE, Differences, word
 from sidmint.reporting.drawing import (
     HEIGHT,
     INK,
@@ -16,7 +17,6 @@ from sidmint.reporting.drawing import (
     plain_ticks,
     series_role,
 )
-from sidmint.reporting.intervals import NO_DIFFERENCE, Differences, word
 from sidmint.reporting.svg import PLACEHOLDERS
 from sidmint.reporting.tables import MINUS
 

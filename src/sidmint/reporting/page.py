@@ -19,13 +19,17 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from sidmint.errors import BadInput
+from sidmint.evaluation.hit_rate_intervals import (
+    Certainty,
+    hit_rate_differences,
+    hit_rate_intervals,
+)
 from sidmint.layout import Layout
 from sidmint.progress import Track, silent
 from sidmint.reporting import figures, tables
 from sidmint.reporting.against import against
 from sidmint.reporting.drawing import Chart, Panel
 from sidmint.reporting.history import history
-from sidmint.reporting.intervals import Certainty, hit_rate_differences, hit_rate_intervals
 from sidmint.reporting.run import Candidate, Run
 from sidmint.reporting.sections import section
 from sidmint.reporting.summary import catalogue_words, headline, leader

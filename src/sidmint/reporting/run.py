@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from sidmint.evaluation.hit_rate_intervals import Answers
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
-from sidmint.reporting.intervals import Answers
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from sidmint.contracts import METRICS, describe_metric
+from sidmint.evaluation.hit_rate_intervals import NO_DIFFERENCE, Certainty
 from sidmint.gate.rules import Champion
-from sidmint.reporting.intervals import NO_DIFFERENCE, Certainty
 from sidmint.reporting.run import Candidate
 from sidmint.reporting.titles import one_line
 

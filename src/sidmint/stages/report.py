@@ -9,12 +9,12 @@ import polars as pl
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import TOKENIZER_STAGES, Items
 from sidmint.errors import BadInput
+from sidmint.evaluation.hit_rate_intervals import Answers
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.publishing.snapshot import cases_by_id, read_cases, read_history
-from sidmint.reporting.intervals import Answers
 from sidmint.reporting.page import render
 from sidmint.reporting.run import Candidate, PastVersion, Run
 from sidmint.types import Outcome
