@@ -184,7 +184,7 @@ def _starts(users: npt.NDArray[np.int64], times: Times) -> npt.NDArray[np.int64]
     """The first event of the same user and time as each event."""
     begins = np.ones(len(users), dtype=bool)
     begins[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
-    return np.flatnonzero(begins)[np.cumsum(begins) - 1]
+    return np.asarray(np.flatnonzero(begins)[np.cumsum(begins) - 1])
 
 
 def _negatives(
@@ -206,4 +206,5 @@ def _negatives(
             break
     filled = np.ones(len(users), dtype=bool)
     filled[missing] = False
-    return drawn.reshape(-1, per_click), filled.reshape(-1, per_click).all(axis=1)
+    whole = np.asarray(filled.reshape(-1, per_click).all(axis=1))
+    return np.asarray(drawn.reshape(-1, per_click)), whole
