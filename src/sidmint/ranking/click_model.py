@@ -129,8 +129,8 @@ def build_click_model(
     """The model with the most parameters, at most `budget`, for this representation.
 
     Bags with few rows get wider rows, vectors a wider tower: what one representation spends on
-    rows, another spends on what it makes of few. What is left over is less than one number a
-    row, or one hidden unit of the tower. Raises `BadInput` where nothing fits.
+    rows, another spends on what it makes of few. What is left over would not pay for one number
+    more an item, or one more hidden unit of the tower. Raises `BadInput` where nothing fits.
     """
     torch.manual_seed(seed_for(seed, "ranking", "start"))
     width, tower_hidden = settings.width, 0

@@ -60,10 +60,10 @@ class ClickLog:
         )
 
     def cut(self, test_share: float) -> int:
-        """The time T from which on events are tests: the newest `test_share` of events, or less.
+        """The time T from which on events are tests: the newest `test_share` of events.
 
-        Events of one time stand on one side, as in `ingest.protocol: time`. Raises `BadInput`
-        where no event lies before T.
+        Those of the same time as the oldest of them are tests as well, as under
+        `ingest.protocol: time`. Raises `BadInput` where no event lies before T.
         """
         ordered = np.sort(self.times)
         if not len(ordered) or not 0 < test_share < 1:
