@@ -11,7 +11,7 @@ import numpy as np
 from sidmint.ranking import ClickLog, ProbeSettings
 from sidmint.types import Codes
 
-NUM_ITEMS, NUM_TOPICS, NUM_USERS, EVENTS = 400, 8, 300, 24
+NUM_ITEMS, NUM_TOPICS, EVENTS = 400, 8, 24
 CUT = EVENTS // 2 + 2
 """Events happen at times 0, 1, ...; the late items come out here."""
 
@@ -22,7 +22,7 @@ SETTINGS = ProbeSettings(
 )
 
 
-def topic_world(seed: int = 0) -> tuple[Codes, np.ndarray, ClickLog]:
+def topic_world(seed: int = 0, num_users: int = 300) -> tuple[Codes, np.ndarray, ClickLog]:
     """Codes, vectors and log. Items 2 j and 2 j + 1 are copies; late ones are in both halves."""
     generator = np.random.default_rng(seed)
     pairs = NUM_ITEMS // 2
@@ -34,7 +34,7 @@ def topic_world(seed: int = 0) -> tuple[Codes, np.ndarray, ClickLog]:
     codes, vectors, topics = (np.repeat(each, 2, axis=0) for each in (codes, vectors, topics))
     late = np.repeat(generator.permutation(pairs) < pairs // 2, 2)
     users, items, times = [], [], []
-    for user in range(NUM_USERS):
+    for user in range(num_users):
         own = topics == generator.integers(NUM_TOPICS)
         for time in range(EVENTS):
             out = np.flatnonzero(own & ~late if time < CUT else own)

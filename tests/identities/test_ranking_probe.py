@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from ranking_world import NUM_ITEMS, NUM_TOPICS, SETTINGS, topic_world
 
+from ranking_world import NUM_ITEMS, NUM_TOPICS, SETTINGS, topic_world
 from sidmint.errors import BadInput
 from sidmint.ranking import REPRESENTATIONS, ItemTable, ranking_probe
 from sidmint.ranking.click_model import (
@@ -96,7 +96,7 @@ def test_one_number_a_row_or_one_hidden_unit_more_would_not_fit(name, budget):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
-    world = topic_world()
+    world = topic_world(num_users=80)
     names = ("hashed_id", "subwords", "content_vector")
     one, same, other = (
         ranking_probe(*world, SETTINGS, seed=seed, names=names) for seed in (5, 5, 6)

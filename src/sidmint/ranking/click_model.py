@@ -28,6 +28,8 @@ from sidmint.settings import Settings
 from sidmint.types import Floats, Ints
 
 _LEAST_WIDTH = 2
+_LEAST_BATCH, _LEAST_STEPS = 64, 24
+"""A small log wants small batches: an epoch of two steps teaches nothing."""
 _PREDICTED_AT_ONCE = 4096
 
 
@@ -41,7 +43,7 @@ class ClickSettings(Settings):
     """Newest items that stand for a user."""
     epochs: int = Field(8, ge=1)
     batch_size: int = Field(4096, ge=1)
-    """Clicks a step, each with its negatives."""
+    """Clicks a step, each with its negatives; fewer where an epoch would have under 24 steps."""
     learning_rate: float = Field(0.02, gt=0)
     """Of rows that are looked up, each met now and then."""
     dense_learning_rate: float = Field(0.001, gt=0)
@@ -169,14 +171,15 @@ def fit_clicks(
     with torch.no_grad():  # the base rate to start from
         model.start.fill_(-math.log(max(1, candidates.shape[1] - 1)))
     generator = generator_for(seed, "ranking", "batches")
-    steps = settings.epochs * math.ceil(len(examples) / settings.batch_size)
+    batch = min(settings.batch_size, max(_LEAST_BATCH, len(examples) // _LEAST_STEPS))
+    steps = settings.epochs * math.ceil(len(examples) / batch)
     optimizer = torch.optim.AdamW(
         _parameter_groups(model, settings), weight_decay=settings.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
     for epoch in track(range(settings.epochs), label, settings.epochs):
         order = torch.from_numpy(generator.permutation(len(examples)))
-        for rows in order.split(settings.batch_size):  # type: ignore[no-untyped-call]
+        for rows in order.split(batch):  # type: ignore[no-untyped-call]
             optimizer.zero_grad(set_to_none=True)
             loss = functional.binary_cross_entropy_with_logits(
                 model(history[rows], candidates[rows]), clicked[: len(rows)]

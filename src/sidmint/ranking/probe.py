@@ -26,7 +26,10 @@ from sidmint.ranking.representations import REPRESENTATIONS, ItemTable
 from sidmint.settings import Settings
 from sidmint.types import Codes, Floats
 
-_ITEMS_A_ROW = 4
+RESULT_VERSION = 1
+"""Raised when figures would change; rows of docs/RANKING.md carry it."""
+ITEMS_A_ROW = 4
+"""Items that share a row of `hashed_id` on the average, unless a budget says otherwise."""
 
 
 class ProbeSettings(Settings):
@@ -34,8 +37,8 @@ class ProbeSettings(Settings):
 
     clicks: ClickSettings = ClickSettings()
     num_parameters: int | None = Field(None, ge=1)
-    """Of each model, at most. None: as many as a model has in which four items share a row of
-    `hashed_id`; in production ids outnumber rows as well."""
+    """Of each model, at most. None: `budget_for` with four items a row of `hashed_id`; in
+    production ids outnumber rows as well."""
     num_negatives: int = Field(4, ge=1)
     test_share: float = Field(0.2, gt=0, lt=1)
     """Of the events, the newest."""
@@ -123,7 +126,7 @@ def probe_world(
         item_ages(log.first_times, cut, settings.new_share),
         frequencies,
         copied_pairs(vectors, settings.copy_cosine, seed),
-        settings.num_parameters or _default_budget(log.num_items, settings.clicks),
+        settings.num_parameters or budget_for(log.num_items, ITEMS_A_ROW, settings.clicks),
     )
 
 
@@ -191,7 +194,10 @@ def summarized(world: ProbeWorld, scores: Iterable[RepresentationScore]) -> Rank
     )
 
 
-def _default_budget(num_items: int, clicks: ClickSettings) -> int:
-    """Enough for a row of `width` and a number alone for every fourth item, and the perceptron."""
+def budget_for(num_items: int, items_a_row: float, clicks: ClickSettings) -> int:
+    """Parameters of the model whose `hashed_id` has a row for every `items_a_row` items.
+
+    A row is `clicks.width` numbers and one more that counts alone.
+    """
     head = clicks.hidden * (3 * clicks.width + 2) + 2
-    return max(2, num_items // _ITEMS_A_ROW) * (clicks.width + 1) + head
+    return max(2, int(num_items / items_a_row)) * (clicks.width + 1) + head
