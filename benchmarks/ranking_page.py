@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ The mean over seeds, and half the range. A seed draws the negatives, the start, 
 hash and the tokenizer's start; the users and their clicks are the same.
 """
 
+_LINE = 98
 _GROUPS = (*AGES, *SEGMENTS[:-1])
 
 
@@ -92,14 +94,15 @@ def _facts(rows: Sequence[Row]) -> str:
         for seed in seeds
     ]
     clicks = settings["clicks"]
-    return (
+    text = (
         f"Seeds {', '.join(map(str, seeds))}; at most {facts['num_parameters']:,} parameters; "
         f"{facts['num_train_clicks']:,} clicks to learn from, {facts['num_test_clicks']:,} to be "
         f"asked, {facts['num_unseen_items']:,} unseen items; {clicks['epochs']} epochs in batches "
         f"of {clicks['batch_size']:,}, rates {clicks['learning_rate']:g} (rows) and "
         f"{clicks['dense_learning_rate']:g}, decay {clicks['weight_decay']:g}, histories of "
-        f"{clicks['history']}. All six took {np.mean(seconds):.0f} s of one CPU thread a seed.\n"
+        f"{clicks['history']}. All together took {np.mean(seconds):.0f} s of one CPU thread a seed."
     )
+    return textwrap.fill(text, _LINE) + "\n"
 
 
 def _by_name(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
@@ -144,9 +147,12 @@ def _copies(by_name: list[tuple[str, list[Row]]]) -> list[str]:
     if not facts[0]["num_copies"]:
         return ["No two items of the catalogue are copies of each other."]
     shared = np.mean([one["copies_of_one_code"] for one in facts])
-    return [
+    text = (
         f"Copies: {facts[0]['num_copies']:,} pairs of items with equal vectors, or nearest at a "
-        f"cosine of .95 or more, {shared:.0%} of them of one code. How far apart models put them:",
+        f"cosine of .95 or more, {shared:.0%} of them of one code. How far apart models put them:"
+    )
+    return [
+        textwrap.fill(text, _LINE),
         "",
         "| mean abs(p(i) - p(j)) | j a copy of i | j a random item | ratio |",
         "|---|---|---|---|",
@@ -236,7 +242,7 @@ _CLAIMS = (
         -1,
     ),
     _Claim(
-        "An id beside the Semantic ID helps items that have clicks (AUC, head)",
+        "Practice: an id beside the Semantic ID helps items that have clicks (AUC, head)",
         "id_and_semantic_id",
         "prefix_ngrams",
         _figure("auc", "head"),
@@ -247,12 +253,17 @@ _CLAIMS = (
 def _claims(by_name: list[tuple[str, list[Row]]]) -> list[str]:
     """What the papers say, and whether the rows say it in every seed."""
     found = dict(by_name)
-    lines = ["What holds of what the papers found (in every seed; the mean difference):", ""]
+    lines = [
+        "What holds in every seed of what the papers and practice say, and the mean difference,",
+        "above 0 where it is as they say:",
+        "",
+    ]
     for claim in _CLAIMS:
         if claim.better not in found or claim.worse not in found:
             continue
         pairs = zip(found[claim.better], found[claim.worse], strict=True)
         gains = [claim.sign * (claim.figure(one) - claim.figure(other)) for one, other in pairs]
         word = "holds" if min(gains) > 0 else "does not hold" if max(gains) < 0 else "seeds differ"
-        lines.append(f"- {claim.words}: **{word}**, {np.mean(gains):+.4f} in its favour.")
+        text = f"- {claim.words}: **{word}** ({np.mean(gains):+.4f})."
+        lines.append(textwrap.fill(text, _LINE, subsequent_indent="  "))
     return [*lines, ""]
