@@ -10,7 +10,8 @@ import torch
 
 from ranking_world import NUM_ITEMS, NUM_TOPICS, SETTINGS, topic_world
 from sidmint.errors import BadInput
-from sidmint.ranking import REPRESENTATIONS, ItemTable, ranking_probe
+from sidmint.evaluation import SEGMENTS
+from sidmint.ranking import REPRESENTATIONS, ItemTable, probe_world, ranking_probe
 from sidmint.ranking.click_model import (
     ClickSettings,
     build_click_model,
@@ -62,6 +63,16 @@ def test_ages_and_frequencies_part_the_examples(scores):
                 total = sum(getattr(one, count) for one in groups.values())
                 assert total == getattr(score.overall, count)
         assert score.by_age["unseen"] == score.by_frequency["cold"]
+
+
+def test_bounds_by_clicks_take_the_place_of_shares():
+    world = topic_world(num_users=80)
+    settings = SETTINGS.model_copy(update={"counts": (4, 9)})
+    asked = probe_world(*world, settings, seed=5)
+    counts = asked.items.num_train
+    for name, low, high in (("cold", 0, 1), ("tail", 1, 4), ("torso", 4, 9), ("head", 9, 10**6)):
+        is_between = (counts >= low) & (counts < high)
+        assert ((asked.frequencies == SEGMENTS.index(name)) == is_between).all()
 
 
 def test_copies_of_one_code_are_one_item_to_a_model_of_codes(found, scores):

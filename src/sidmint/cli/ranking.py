@@ -44,7 +44,8 @@ def rank_probe(
 
     Hashed ids, sums over levels, prefixes, pieces of code, content, ids beside codes: at one
     budget of parameters, on one thread. The cut in time is that of `ingest.protocol: time`,
-    else before the newest fifth of the log. Nothing is written.
+    else before the newest fifth of the log; then a tokenizer that reads item pairs has seen later
+    clicks in them, and looks better than it is. Nothing is written.
     """
     from sidmint.progress import on_terminal
     from sidmint.ranking import ranking_probe
@@ -89,6 +90,7 @@ def _settings(here: Workspace, parameters: int | None) -> ProbeSettings:
         test_share=test_share,
         head_share=segments.head_share,
         torso_share=segments.torso_share,
+        counts=segments.counts,
         copy_cosine=here.params.diagnose.near_duplicate_cosine,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from sidmint.evaluation import SEGMENTS, assign_segments
+from sidmint.evaluation import SEGMENTS, assign_segments, segments_by_count
 from sidmint.progress import Track, silent
 from sidmint.ranking.click_model import (
     ClickSettings,
@@ -46,7 +46,8 @@ class ProbeSettings(Settings):
     """Items first clicked in this last share of the time before the cut are new."""
     head_share: float = Field(0.2, ge=0, le=1)
     torso_share: float = Field(0.3, ge=0, le=1)
-    """As in `segments`, by clicks before the cut."""
+    counts: tuple[int, int] | None = None
+    """Both and this as in `segments`, by clicks before the cut: shares of items, or bounds."""
     copy_cosine: float = Field(0.95, gt=0, le=1)
     """Vectors this near are of one item, listed twice or nearly so."""
 
@@ -115,16 +116,13 @@ def probe_world(
     )
     require_honest(train, test, cut)
     num_train = np.bincount(log.items[log.times < cut], minlength=log.num_items)
-    frequencies = assign_segments(
-        num_train, num_train == 0, settings.head_share, settings.torso_share
-    )
     return ProbeWorld(
         ItemTable(codes, vectors, num_train),
         cut,
         train,
         test,
         item_ages(log.first_times, cut, settings.new_share),
-        frequencies,
+        _frequencies(num_train, settings),
         copied_pairs(vectors, settings.copy_cosine, seed),
         settings.num_parameters or budget_for(log.num_items, ITEMS_A_ROW, settings.clicks),
     )
@@ -192,6 +190,13 @@ def summarized(world: ProbeWorld, scores: Iterable[RepresentationScore]) -> Rank
         float((left == right).all(axis=1).mean()) if len(left) else None,
         tuple(scores),
     )
+
+
+def _frequencies(num_train: npt.NDArray[np.int64], settings: ProbeSettings) -> npt.NDArray[np.int8]:
+    """Segment (N,) of each item; those unseen are cold."""
+    if settings.counts is not None:
+        return segments_by_count(num_train, num_train == 0, settings.counts)
+    return assign_segments(num_train, num_train == 0, settings.head_share, settings.torso_share)
 
 
 def budget_for(num_items: int, items_a_row: float, clicks: ClickSettings) -> int:
