@@ -45,6 +45,11 @@ lower is better. Among unseen items it can lie above 1 for everyone: negatives a
 so where unseen items are few and in demand their rate of clicks is far above the one in five that
 a model has learned. Compare NE within a column only.
 
+An AUC compares users as well as items. Users who click unseen items have more unseen items in
+their history than others; where these are rows that nobody has trained, as with `hashed_id` at a
+row an item, such users are scored lower altogether, and the AUC among unseen items falls below the
+half that an id which knows nothing would deserve.
+
 The mean over seeds, and half the range. A seed draws the negatives, the start, the order, the
 hash and the tokenizer's start; the users and their clicks are the same.
 """
