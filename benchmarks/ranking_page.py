@@ -48,7 +48,8 @@ a model has learned. Compare NE within a column only.
 An AUC compares users as well as items. Users who click unseen items have more unseen items in
 their history than others; where these are rows that nobody has trained, as with `hashed_id` at a
 row an item, such users are scored lower altogether, and the AUC among unseen items falls below the
-half that an id which knows nothing would deserve.
+half that an id which knows nothing would deserve. "Same click" compares a click with its own
+negatives alone; among unseen items such pairs are few.
 
 The mean over seeds, and half the range. A seed draws the negatives, the start, the order, the
 hash and the tokenizer's start; the users and their clicks are the same.
@@ -76,6 +77,8 @@ def _section(title: str, items_a_row: float, rows: Sequence[Row]) -> str:
             f"## {title}: {_budget(items_a_row)}\n",
             _facts(rows),
             *_table("AUC", "auc", by_name),
+            "",
+            *_table("AUC, same click", "same_click", by_name),
             "",
             *_table("NE", "normalised_entropy", by_name),
             "",
@@ -122,6 +125,8 @@ def _by_name(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
 def _figure(name: str, group: str | None) -> Callable[[Row], float]:
     def of(row: Row) -> float:
         score = row["score"]
+        if name == "same_click":
+            return float(score[name][group or "all"])
         if group is None:
             return float(score["overall"][name])
         kind = "by_age" if group in AGES else "by_frequency"

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from sidmint.errors import BadInput
-from sidmint.ranking.reading import AGES, item_ages, normalised_entropy, read, read_by
+from sidmint.ranking.reading import (
+    AGES,
+    item_ages,
+    normalised_entropy,
+    read,
+    read_by,
+    same_click_auc,
+)
 
 CLICKED = np.array([True, False, False, False, True, False, False, False])
 
@@ -56,6 +63,18 @@ def test_a_group_is_read_as_if_it_were_all_there_is():
     assert found["a"] == read(CLICKED[group == 0], scores[group == 0])
     assert found["b"] == read(CLICKED[group == 1], scores[group == 1])
     assert found["c"].num_examples == 0
+
+
+def test_candidates_of_one_click_are_compared_with_each_other_alone():
+    # The first user is scored lower altogether: an AUC sees that, pairs of one click do not.
+    scores = np.array([[0.2, 0.1, 0.1], [0.9, 0.8, 0.9]])
+    everyone = np.ones(scores.shape, dtype=bool)
+    clicked = np.array([[True, False, False]] * 2)
+    assert same_click_auc(scores, everyone) == (1 + 1 + 1 + 0.5) / 4
+    assert read(clicked, scores).auc == (2 + 4 - 0.5) / 8
+    chosen = np.array([[True, True, False], [False, True, True]])
+    assert same_click_auc(scores, chosen) == 1
+    assert same_click_auc(scores, ~chosen) is None
 
 
 def test_ages_follow_the_first_click():

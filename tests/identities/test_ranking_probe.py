@@ -53,6 +53,7 @@ def test_what_is_shared_serves_items_that_training_has_not_seen(scores, name):
 
 def test_an_id_knows_nothing_of_an_item_that_training_has_not_seen(scores):
     assert scores["hashed_id"].by_age["unseen"].auc == pytest.approx(0.5, abs=0.06)
+    assert scores["hashed_id"].same_click["unseen"] == pytest.approx(0.5, abs=0.06)
     assert scores["hashed_id"].by_age["old"].auc > 0.6
 
 

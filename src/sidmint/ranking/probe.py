@@ -21,12 +21,12 @@ from sidmint.ranking.click_model import (
 )
 from sidmint.ranking.copies import Pairs2, copied_pairs, probability_gap, strangers
 from sidmint.ranking.examples import ClickLog, Examples, require_honest, split_examples
-from sidmint.ranking.reading import AGES, Reading, item_ages, read, read_by
+from sidmint.ranking.reading import AGES, Reading, item_ages, read, read_by, same_click_auc
 from sidmint.ranking.representations import REPRESENTATIONS, ItemTable
 from sidmint.settings import Settings
 from sidmint.types import Codes, Floats
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 """Raised when figures would change; rows of docs/RANKING.md carry it."""
 ITEMS_A_ROW = 4
 """Items that share a row of `hashed_id` on the average, unless a budget says otherwise."""
@@ -70,6 +70,7 @@ class ProbeWorld:
 class RepresentationScore:
     """One representation: its size, its figures over the test, by age and by frequency.
 
+    `same_click` is the AUC among the candidates of one click, over all, by age and by frequency.
     `copy_gap` is the mean |p(i) - p(copy of i)|, `stranger_gap` that of i and a random item;
     both are None in a catalogue without copies.
     """
@@ -80,6 +81,7 @@ class RepresentationScore:
     overall: Reading
     by_age: Mapping[str, Reading]
     by_frequency: Mapping[str, Reading]
+    same_click: Mapping[str, float | None]
     copy_gap: float | None
     stranger_gap: float | None
 
@@ -149,6 +151,7 @@ def probe_representation(
         read(clicked, probabilities),
         read_by(AGES, world.ages[candidates], clicked, probabilities),
         read_by(SEGMENTS, world.frequencies[candidates], clicked, probabilities),
+        _same_click(world, probabilities),
         probability_gap(model, history, pairs) if len(pairs) else None,
         probability_gap(model, history, others) if len(pairs) else None,
     )
@@ -190,6 +193,16 @@ def summarized(world: ProbeWorld, scores: Iterable[RepresentationScore]) -> Rank
         float((left == right).all(axis=1).mean()) if len(left) else None,
         tuple(scores),
     )
+
+
+def _same_click(
+    world: ProbeWorld, probabilities: npt.NDArray[np.float64]
+) -> dict[str, float | None]:
+    ages, frequencies = (kind[world.test.candidates] for kind in (world.ages, world.frequencies))
+    groups = {"all": np.ones(probabilities.shape, dtype=bool)}
+    groups |= {name: ages == at for at, name in enumerate(AGES)}
+    groups |= {name: frequencies == at for at, name in enumerate(SEGMENTS)}
+    return {name: same_click_auc(probabilities, among) for name, among in groups.items()}
 
 
 def _frequencies(num_train: npt.NDArray[np.int64], settings: ProbeSettings) -> npt.NDArray[np.int8]:

@@ -78,6 +78,22 @@ def read_by(
     }
 
 
+def same_click_auc(
+    probabilities: npt.NDArray[np.float64], among: npt.NDArray[np.bool_]
+) -> float | None:
+    """Share of pairs of a click and a negative of the same click in which the click is higher.
+
+    `probabilities` (B, 1 + k) with the click first; pairs count where both are `among` the
+    chosen. Ties count one half. Unlike an AUC it compares items for one user, never users: who
+    knows nothing of the items has one half. None without a pair.
+    """
+    is_pair = among[:, :1] & among[:, 1:]
+    if not is_pair.any():
+        return None
+    ahead = np.sign(probabilities[:, :1] - probabilities[:, 1:])[is_pair]
+    return float((ahead.mean() + 1) / 2)
+
+
 def item_ages(
     first_times: npt.NDArray[np.int64], cut: int, new_share: float
 ) -> npt.NDArray[np.int8]:
