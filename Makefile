@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Where the browser tests leave their pictures of the report.
 export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
 
-.PHONY: help setup demo test test-slow test-all lint format bench results recommenders paper-drq clean
+.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -59,6 +59,9 @@ results: setup  ## docs/RESULTS.md: every tokenizer on DATA/beauty and DATA/toys
 
 recommenders: setup  ## docs/RECOMMENDERS.md: what ids are worth to a recommender; goes on where it stopped
 	$(BIN)/python benchmarks/recommenders.py --data $(DATA)
+
+ranking: setup  ## docs/RANKING.md: how ids serve a click model; goes on where it stopped
+	$(BIN)/python benchmarks/ranking_probe.py --data $(DATA)
 
 paper-drq: setup  ## docs/PAPER_DRQ.md: DRQ's Tables 1-5 beside ours, at 3 x 4,096 and on DATA; resumable
 	$(BIN)/python benchmarks/paper_drq.py --data $(DATA)

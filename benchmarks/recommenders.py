@@ -241,19 +241,25 @@ def _codes(run: Run, world: World) -> Codes:
     if run.tokenizer is None:
         count = len(world.item_ids)
         return Codes(np.arange(count, dtype=np.int32)[:, None], (count,))
+    return fitted_codes(run.tokenizer, run.seed, world.vectors, world.categories, world.pairs)
+
+
+def fitted_codes(
+    name: str, seed: int, vectors: np.ndarray, categories: list[str | None], pairs: Pairs
+) -> Codes:
+    """Codes of all items from the tokenizer that quality_runs calls `name`, fitted on all."""
     from sidmint.tokenizers import make_tokenizer
 
-    tokenizer = make_tokenizer(run.tokenizer, RUNS[run.tokenizer])
-    categories = world.categories if tokenizer.uses_categories else None
+    tokenizer = make_tokenizer(name, RUNS[name])
+    read = categories if tokenizer.uses_categories else None
     tokenizer.fit(
-        world.vectors,
-        world.pairs if tokenizer.uses_pairs else None,
-        seed_for(run.seed, "train", run.tokenizer),
+        vectors,
+        pairs if tokenizer.uses_pairs else None,
+        seed_for(seed, "train", name),
         "cpu",
-        categories=categories,
+        categories=read,
     )
-    codes = tokenizer.encode(world.vectors, categories=categories)
-    return Codes(codes, tuple(tokenizer.config.sizes))
+    return Codes(tokenizer.encode(vectors, categories=read), tuple(tokenizer.config.sizes))
 
 
 def _entropy(codes: Ints) -> float:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from sidmint import __version__
-from sidmint.cli import build, inspect, metrics, presets, setup, stages, versions
+from sidmint.cli import build, inspect, metrics, presets, ranking, setup, stages, versions
 from sidmint.cli.output import complain
 from sidmint.cli.workspace import VARIABLE
 from sidmint.errors import SidmintError
@@ -66,6 +66,7 @@ versions.register(app)
 inspect.register(app)
 metrics.register(app)
 presets.register(app)
+ranking.register(app)
 stages.register(app)
 
 
