@@ -24,6 +24,7 @@ HEALTHY: dict[str, dict[str, float]] = {
         "conflict_rate": 0.1, "n_eff_share": 0.9,
         "perplexity_share_1": 0.8, "perplexity_share_2": 0.5,
         "dead_code_share_1": 0.0, "dead_code_share_2": 0.0,
+        "information_share_1": 0.9, "information_share_2": 0.8,
     },
     "evaluate": {"retention_at_100": 0.8},
     "recommend": {},

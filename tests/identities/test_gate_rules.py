@@ -109,6 +109,7 @@ def _judged_by_default(num_pairs: int) -> list[str]:
         "n_eff_share": 2 ** (-2 * num_pairs / 1000),  # ln N_eff = ln N - share in pairs * ln 2
         **{f"perplexity_share_{level}": 1.0 for level in (1, 2, 3)},
         **{f"dead_code_share_{level}": 0.0 for level in (1, 2, 3)},
+        **{f"information_share_{level}": 1.0 for level in (1, 2, 3)},
         "retention_at_100": 0.9,
     }
     rules = rules_for(GateParams(), 3, None)

@@ -17,6 +17,7 @@ from sidmint.contracts import METRICS, describe_metric
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import parse_params
+from sidmint.publishing.snapshot import CHAMPION_TABLE
 from sidmint.semantic_ids import resolve_by_suffix
 from sidmint.stages.diagnose import diagnose
 from sidmint.stages.evaluate import evaluate
@@ -158,6 +159,10 @@ def pattern_of(name):
 
 
 def test_each_stage_writes_every_metric_of_its_block(workspace):
+    """Beside a champion: its own table, so that there is something to differ from."""
+    folder = workspace.layout.champion_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(workspace.folder("assign", NAME) / "sids.parquet", folder / CHAMPION_TABLE)
     written = {pattern_of(name) for metrics in run_all(workspace, RECOMMENDING) for name in metrics}
     patterns = list(METRICS)
     own = set(patterns[patterns.index("conflict_rate") :])

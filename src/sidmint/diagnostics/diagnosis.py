@@ -17,6 +17,7 @@ from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction, t
 from sidmint.diagnostics.robustness import Encode, Robustness, robustness_sweep
 from sidmint.diagnostics.utilization import Branching, Utilization
 from sidmint.errors import BadInput
+from sidmint.information import LevelInformation, information
 from sidmint.progress import Track, silent
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
@@ -65,6 +66,12 @@ class Diagnosis:
     latent_errors: tuple[Reconstruction, ...]
     spectra: Mapping[str, Geometry]
 
+    @property
+    def information(self) -> tuple[LevelInformation, ...]:
+        """What each level adds, beside what it could."""
+        sizes = [used.size for used in self.usage]
+        return information(self.branching.effective, sizes, int(self.usage[0].counts.sum()))
+
     def metrics(self) -> dict[str, float]:
         """Figures by their names in `contracts.METRICS`."""
         found: dict[str, float] = {
@@ -78,8 +85,8 @@ class Diagnosis:
             "relative_mse": self.input_errors[-1].relative_mse,
             "reconstruction_cosine": self.input_errors[-1].cosine,
         }
-        for level, (used, children) in enumerate(
-            zip(self.usage, self.branching.effective, strict=True), start=1
+        for level, (used, children, added) in enumerate(
+            zip(self.usage, self.branching.effective, self.information, strict=True), start=1
         ):
             quoted = self.overlaps[level, QUOTED_KAPPA]
             found[f"perplexity_{level}"] = used.perplexity
@@ -88,6 +95,9 @@ class Diagnosis:
             found[f"dead_code_share_{level}"] = used.num_dead / used.size
             found[f"gini_{level}"] = used.gini
             found[f"branching_{level}"] = children
+            found[f"information_{level}"] = added.bits
+            found[f"information_share_{level}"] = added.share
+            found[f"top_code_share_{level}"] = used.top_share
             found[f"overlap_rate_{level}"] = quoted.overlap_rate
             found[f"effective_codebook_size_{level}"] = quoted.effective_codebook_size
         if QUOTED_KAPPA in self.robustness:

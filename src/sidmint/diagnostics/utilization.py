@@ -36,6 +36,11 @@ class Utilization:
         return float(np.exp(entropy(self.counts)))
 
     @property
+    def top_share(self) -> float:
+        """Share of items that has the most frequent code."""
+        return float(self.counts.max() / self.counts.sum())
+
+    @property
     def num_active(self) -> int:
         """Codes that at least one item has."""
         return int(np.count_nonzero(self.counts))

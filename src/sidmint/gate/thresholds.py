@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sidmint.contracts import METRICS, Metric, describe_metric
 from sidmint.errors import BadInput
+from sidmint.information import LEAST_SHARE
 from sidmint.settings import Settings
 
 Severity = Literal["critical", "warning"]
@@ -61,6 +62,9 @@ _DEFAULT_RULES = {
     # catalogue: worth a word, and what it costs is in collision_rate and n_eff_share.
     "perplexity_share_level": RuleParams(min=0.2, severity="warning"),
     "dead_code_share_level": RuleParams(max=0.2),
+    # A level may use every code and add nothing. Of 50 tables of Beauty and Toys (25 tokenizers,
+    # 3 x 256) the least share is .19, of pq's third level; the control category has .00.
+    "information_share_level": RuleParams(min=LEAST_SHARE),
     "retention_at_100": RuleParams(min=0.5),
     "cold_coverage": RuleParams(min=0.9, severity="warning"),
 }
@@ -138,7 +142,7 @@ class GateParams(Settings):
 
 
 def _of_recommender(name: str) -> bool:
-    return name.startswith("recommend_")
+    return name.startswith(("recommend_", "num_recommend_", "change_"))
 
 
 def _require_direction(name: str, key: str) -> None:

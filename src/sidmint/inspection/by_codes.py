@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sidmint.diagnostics import branching, collisions, utilization
+from sidmint.information import information
 from sidmint.inspection.figures import Figures
 from sidmint.inspection.layout import CodeTable
 
@@ -27,6 +28,7 @@ def measure_codes(table: CodeTable, figures: Figures) -> None:
             "no two items share a code; if codes were moved to make it so, the collisions before "
             "that cannot be seen here"
         )
+    added = information(branches.effective, codes.sizes, codes.num_items)
     usage = [utilization(codes.values[:, at], size) for at, size in enumerate(codes.sizes)]
     for level, used in enumerate(usage, start=1):
         figures.metrics |= {
@@ -36,6 +38,9 @@ def measure_codes(table: CodeTable, figures: Figures) -> None:
             f"dead_code_share_{level}": used.num_dead / used.size,
             f"gini_{level}": used.gini,
             f"branching_{level}": branches.effective[level - 1],
+            f"information_{level}": added[level - 1].bits,
+            f"information_share_{level}": added[level - 1].share,
+            f"top_code_share_{level}": used.top_share,
         }
     figures.levels |= {
         "size": [used.size for used in usage],
@@ -45,6 +50,9 @@ def measure_codes(table: CodeTable, figures: Figures) -> None:
         "gini": [used.gini for used in usage],
         "branching": list(branches.effective),
         "num_prefixes": list(branches.num_prefixes),
+        "information": [each.bits for each in added],
+        "possible_information": [each.possible for each in added],
+        "top_code_share": [used.top_share for used in usage],
     }
 
 

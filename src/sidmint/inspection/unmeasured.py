@@ -17,7 +17,7 @@ NEEDS_NOTHING = (
     *("num_items", "num_null_ids", "num_distinct_codes", "collision_rate", "collided_item_rate"),
     *("largest_bucket", "resolved_collision_rate", "suffixed_item_rate", "composition_entropy"),
     *("n_eff", "n_eff_share", r"perplexity_(?:share_)?\d+", r"dead_codes?_(?:share_)?\d+"),
-    *(r"gini_\d+", r"branching_\d+"),
+    *(r"gini_\d+", r"branching_\d+", r"information_(?:share_)?\d+", r"top_code_share_\d+"),
 )
 
 

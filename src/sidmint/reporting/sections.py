@@ -16,11 +16,13 @@ from sidmint.reporting.run import Candidate
 from sidmint.reporting.summary import collision_words, percent, tally
 from sidmint.reporting.tables import Table
 
-USAGE_COLUMNS = ("level", "size", "perplexity", "dead_codes", "gini")
+USAGE_COLUMNS = ("level", "size", "perplexity", "dead_codes", "gini", "top_code_share")
 ADDED_COLUMNS = (
     "level",
     "num_prefixes",
     "branching",
+    "information",
+    "possible_information",
     "relative_mse",
     "cosine",
     "latent_relative_mse",

@@ -23,7 +23,7 @@ from sidmint.types import Floats, Ints, Outcome
 if TYPE_CHECKING:
     from sidmint.tokenizers import Tokenizer
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 
 
 def diagnose(

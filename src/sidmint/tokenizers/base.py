@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from sidmint.errors import BadInput
+from sidmint.information import LEAST_SHARE, effective_children, information
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints
 from sidmint.registry import Registry
@@ -22,8 +23,9 @@ from sidmint.types import Codebooks, Floats, Ints, Pairs
 
 FIRST_PERPLEXITY_SHARE, DEAD_CODE_SHARE = 0.4, 0.2
 """Of its codebook: a first level with a perplexity below, or any level with more codes that nobody
-uses, has collapsed. The default gate refuses the same (`perplexity_share_1`,
-`dead_code_share_level`). Sound tables of Beauty have .75 to .9 at the first level, codebooks that
+uses, has collapsed, and so has one that adds less than `LEAST_SHARE` of the bits that it could. The
+default gate refuses the same (`perplexity_share_1`, `dead_code_share_level`,
+`information_share_level`). Sound tables of Beauty have .75 to .9 at the first level, codebooks that
 started on the latents of an untrained encoder had .11. A later level that uses its codes unevenly
 has not collapsed: where the levels before it tell most items apart, little is left to say."""
 
@@ -196,6 +198,7 @@ def describe_fit(
 ) -> TrainingLog:
     """The log of a fit that gave the fitted items `codes` (N, L); says in words what collapsed."""
     perplexities, dead, collapsed = [], [], []
+    added = information(effective_children(codes), sizes, len(codes))
     for level, size in enumerate(sizes):
         perplexity, num_dead = code_usage(np.bincount(codes[:, level], minlength=size))
         perplexities.append(perplexity)
@@ -205,6 +208,11 @@ def describe_fit(
             collapsed.append(
                 f"level {level + 1} collapsed: {size - num_dead} of {size} codes used, "
                 f"perplexity {perplexity:.1f}"
+            )
+        elif added[level].share < LEAST_SHARE:
+            collapsed.append(
+                f"level {level + 1} collapsed: it adds {added[level].bits:.2f} of the "
+                f"{added[level].possible:.2f} bits that it could"
             )
     return TrainingLog(tuple(curve), num_steps, tuple(perplexities), tuple(dead), tuple(collapsed))
 
