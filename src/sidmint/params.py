@@ -53,6 +53,11 @@ class IngestParams(Settings):
     tie_order: Literal["file", "shuffled"] = "file"
     """How a user's events of one time stand: as in the file, which a model can learn where the
     file sorts by something, or by a seeded draw."""
+    unknown_items: Literal["refuse", "drop"] = "refuse"
+    """Events on items that the items table does not have: an error, or left out and counted."""
+    unknown_items_limit: Share = 0.05
+    """The largest share of events that `drop` leaves out; beyond it the two files do not belong
+    together, and it is an error all the same."""
     expected_items: int | None = None
     """The ingest check fails when the count after filtering is another; null does not ask."""
     expected_interactions: int | None = None

@@ -199,3 +199,41 @@ def test_a_catalogue_that_is_mostly_new_is_not_cut_in_time(tmp_path: Path) -> No
     proposal = _propose(tmp_path, _items("sku", "name"), events)
     assert not proposal.by_time
     assert any("30 of 40 items only in the newest events" in note for note in proposal.notes)
+
+
+def _with_strangers(count: int) -> pl.DataFrame:
+    """Six hundred events, the last `count` of them on items that nobody described."""
+    events = _events("uid", "sku")
+    known = pl.int_range(pl.len()) < pl.len() - count
+    return events.with_columns(
+        pl.when(known)
+        .then("sku")
+        .otherwise(pl.format("gone{}", pl.int_range(pl.len())))
+        .alias("sku")
+    )
+
+
+def test_events_on_unknown_items_are_counted_and_proposed_to_be_left_out(tmp_path: Path) -> None:
+    proposal = _propose(tmp_path, _items("sku", "name"), _with_strangers(12))
+    assert proposal.drop_unknown
+    assert any(
+        "12 interactions (2.0%) on items that i.parquet does not have" in note
+        for note in proposal.notes
+    )
+    params = IngestParams.model_validate(
+        {"source": "table", "columns": proposal.columns, "unknown_items": "drop"}
+    )
+    raw = SOURCES["table"](params, SourceFiles(tmp_path / "i.parquet", tmp_path / "e.csv"), 1)
+    settings = {"min_interactions": 1, "cold_share": 0.0, "seed": 1, "protocol": "leave_one_out"}
+    built = build_catalogue(raw.items, raw.interactions, unknown_limit=0.02, **settings)  # type: ignore[arg-type]
+    assert built.interactions.height == 588
+    assert built.profile["dropped"]["interactions_on_unknown_items"] == 12
+    for limit, said in ((0.0, "unknown_items: drop"), (0.019, r"unknown_items_limit \(0.019\)")):
+        with pytest.raises(BadInput, match=rf"12 interactions are on items .*2.0% of all.*{said}"):
+            build_catalogue(raw.items, raw.interactions, unknown_limit=limit, **settings)  # type: ignore[arg-type]
+
+
+def test_a_log_of_other_items_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="31 interactions are on items"):
+        _propose(tmp_path, _items("sku", "name"), _with_strangers(31))
+    assert not _propose(tmp_path, _items("sku", "name"), _with_strangers(0)).drop_unknown

@@ -2,7 +2,8 @@
 
 Pure: tables in, tables out. What happens, in this order:
 
-1. *Check*: ids present, item ids unique, every event on a known item, some text an item.
+1. *Check*: ids present, item ids unique, every event on a known item (or few enough others left
+   out), some text an item.
 2. *Order*: by `position` where the source has one, else by time, ties in file order.
 3. *k-core*: users and items with fewer than k events are dropped until none is left. An item
    without any event is no weak item but a new one: it stays, cold.
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sidmint.catalogue.checking import check_items, number_events
+from sidmint.catalogue.checking import check_items, number_events, on_known_items
 from sidmint.catalogue.core import core_rows
 from sidmint.catalogue.splitting import (
     MIN_EVENTS_A_USER,
@@ -60,6 +61,7 @@ def build_catalogue(
     protocol: Literal["leave_one_out", "time"] = "leave_one_out",
     tie_order: Literal["file", "shuffled"] = "file",
     time_shares: tuple[float, float] = (0.1, 0.1),
+    unknown_limit: float = 0.0,
     items_name: str = "items",
     interactions_name: str = "interactions",
 ) -> Catalogue:
@@ -68,11 +70,13 @@ def build_catalogue(
     `items` has `item_id`, `title` and whatever else the source knows; `interactions` has
     `user_id`, `item_id` and, where known, `position` (whole numbers) and `timestamp`
     (Datetime). The names stand for the tables in errors. The result does not depend on the
-    order of the item rows. Raises `BadInput` for everything that step 1 asks, for a user with
+    order of the item rows. Events on unknown items are left out where they are no larger a share
+    than `unknown_limit`. Raises `BadInput` for everything that step 1 asks, for a user with
     fewer than three events, and where filtering leaves nothing.
     """
     checked, num_filled = check_items(items, items_name)
-    events, users = number_events(interactions, checked, interactions_name)
+    known = on_known_items(interactions, checked, unknown_limit, interactions_name)
+    events, users = number_events(known, checked, interactions_name)
     ordered = in_order(events, interactions_name)
     if tie_order == "shuffled":
         ordered = shuffle_ties(ordered, seed, interactions_name)
@@ -93,6 +97,7 @@ def build_catalogue(
     profile = {
         "read": _sizes(checked.height, ordered),
         "dropped": {
+            "interactions_on_unknown_items": interactions.height - known.height,
             "items_by_k_core": len(seen) - len(remaining),
             "users_by_k_core": ordered[_USER].n_unique() - kept[_USER].n_unique(),
             "interactions_by_k_core": ordered.height - kept.height,

@@ -48,24 +48,45 @@ def check_items(items: pl.DataFrame, name: str = "items") -> tuple[pl.DataFrame,
 def number_events(
     interactions: pl.DataFrame, items: pl.DataFrame, name: str
 ) -> tuple[pl.DataFrame, pl.Series]:
-    """Events with row numbers for ids (`items` rows; rows of the sorted users), and the users."""
+    """Events with row numbers for ids (`items` rows; rows of the sorted users), and the users.
+
+    Every event must be on a known item: `on_known_items` before it leaves others out.
+    """
     require_columns(interactions, (_USER, _ITEM), name)
     user_ids, item_ids = (_as_id(interactions[column], name) for column in (_USER, _ITEM))
     users = user_ids.unique().sort()
     item_rows = rows_of(item_ids, items[Items.ITEM_ID])
-    unknown = item_rows.is_null()
-    if unknown.any():
-        row = int(unknown.arg_true()[0])
-        raise BadInput(
-            f"{name}: {unknown.sum()} interactions are on items that the items table does not "
-            f"have, the first in row {row + 1} on item_id {item_ids[row]}; add these items or "
-            "remove the rows"
-        )
     events = pl.DataFrame({_USER: rows_of(user_ids, users), _ITEM: item_rows})
     for column in (_POSITION, Interactions.TIMESTAMP):
         if column in interactions.columns and interactions[column].null_count() < events.height:
             events = events.with_columns(_all_or_none(interactions[column], name))
     return events, users
+
+
+def on_known_items(
+    interactions: pl.DataFrame, items: pl.DataFrame, limit: float, name: str
+) -> pl.DataFrame:
+    """The events on items that `items` has, if the others are no larger a share than `limit`.
+
+    With a limit of 0 a single one is `BadInput`, which says how to leave them out.
+    """
+    require_columns(interactions, (_ITEM,), name)
+    item_ids = _as_id(interactions[_ITEM], name)
+    unknown = rows_of(item_ids, items[Items.ITEM_ID]).is_null()
+    count, share = int(unknown.sum()), float(unknown.mean() or 0)  # type: ignore[arg-type]
+    if not count:
+        return interactions
+    if share > limit:
+        row = int(unknown.arg_true()[0])
+        way_out = "add these items or set ingest.unknown_items: drop, which leaves the rows out"
+        if limit:
+            way_out = f"that is more than ingest.unknown_items_limit ({limit:g}) leaves out"
+        raise BadInput(
+            f"{name}: {count} interactions are on items that the items table does not have "
+            f"({share:.1%} of all), the first in row {row + 1} on item_id {item_ids[row]}; "
+            f"{way_out}"
+        )
+    return interactions.filter(~unknown)
 
 
 def rows_of(ids: pl.Series, table: pl.Series) -> pl.Series:

@@ -130,6 +130,8 @@ def _params_text(sources: Sources, proposal: Proposal, names: dict[str, str]) ->
         params["embed"]["path"] = f"data/raw/{names['vectors']}"
     ingest["columns"] = dict(proposal.columns)
     ingest["min_interactions"] = proposal.min_interactions
+    if proposal.drop_unknown:
+        ingest["unknown_items"] = "drop"
     if proposal.by_time:
         ingest["protocol"] = "time"
         ingest["tie_order"] = "shuffled"

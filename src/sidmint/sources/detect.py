@@ -7,12 +7,13 @@ say in plain words what was seen and why each choice was made.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from sidmint.catalogue import MIN_EVENTS_A_USER, check_items, k_core
+from sidmint.catalogue.checking import on_known_items
 from sidmint.catalogue.splitting import split_by_time
 from sidmint.contracts import Interactions, Items
 from sidmint.errors import BadInput
@@ -51,6 +52,8 @@ class Proposal:
     min_interactions: int
     by_time: bool
     """Whether one cut in time splits the log (`ingest.protocol: time`)."""
+    drop_unknown: bool
+    """Whether events on unknown items are left out (`ingest.unknown_items: drop`)."""
     rules: Mapping[str, Mapping[str, float | str]]
     """Entries for `gate.rules` whose bounds depend on the catalogue."""
     notes: tuple[str, ...]
@@ -73,6 +76,7 @@ def propose(items_path: Path, interactions_path: Path | None, source: str = "tab
     items, num_filled = check_items(raw.items, raw.items_name)
     num_interactions = raw.interactions.height
     seen.append(f"{items.height:,} items and {num_interactions:,} interactions")
+    raw, has_unknown = _propose_to_drop(raw, items, seen)
     if num_filled:
         seen.append(f"{num_filled:,} items without a title, which get one from their other text")
     k, num_kept = _propose_min_interactions(raw, items.height, seen)
@@ -91,6 +95,7 @@ def propose(items_path: Path, interactions_path: Path | None, source: str = "tab
         sizes=(size,) * NUM_LEVELS,
         min_interactions=k,
         by_time=by_time,
+        drop_unknown=has_unknown,
         rules=rules,
         notes=tuple(f"I see {each}" for each in seen),
     )
@@ -142,6 +147,26 @@ def _propose_columns(
     columns = match.as_mapping()
     raw = map_tables(items, interactions, columns, items_path, interactions_path)
     return columns, raw, seen
+
+
+def _propose_to_drop(
+    raw: RawCatalogue, items: pl.DataFrame, seen: list[str]
+) -> tuple[RawCatalogue, bool]:
+    """The catalogue without events on items that nobody described, and whether there are such.
+
+    Every real log has some: items that were taken off sale, test rows. Raises `BadInput` where
+    they are more than ingest would leave out.
+    """
+    limit = IngestParams().unknown_items_limit
+    known = on_known_items(raw.interactions, items, limit, raw.interactions_name)
+    count = raw.interactions.height - known.height
+    if count:
+        seen.append(
+            f"{count:,} interactions ({count / raw.interactions.height:.1%}) on items that "
+            f"{raw.items_name} does not have: they are left out, as long as they are no more than "
+            f"{limit:.0%}"
+        )
+    return replace(raw, interactions=known), count > 0
 
 
 def _propose_min_interactions(

@@ -58,6 +58,7 @@ def ingest(
         protocol=settings.protocol,
         tie_order=settings.tie_order,
         time_shares=settings.time_shares,
+        unknown_limit=settings.unknown_items_limit if settings.unknown_items == "drop" else 0.0,
         items_name=raw.items_name,
         interactions_name=raw.interactions_name,
     )
@@ -121,4 +122,7 @@ def _headline(profile: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -
         f"{profile['cold_selection']}), {profile['users']:,} users, "
         f"{profile['interactions']:,} interactions"
     )
+    left_out = profile["dropped"]["interactions_on_unknown_items"]
+    if left_out:
+        line += f"; {left_out:,} interactions on unknown items left out"
     return f"{line}; warnings: {', '.join(warnings)}" if warnings else line
