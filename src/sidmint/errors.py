@@ -23,5 +23,9 @@ class Refused(SidmintError):
     exit_code = 1
 
 
+class StorageFailed(SidmintError):
+    """A disk is full, read-only or gone: nothing that was there before is lost."""
+
+
 class RegistryConflict(Refused):
     """Somebody else moved the champion pointer first."""

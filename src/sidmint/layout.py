@@ -25,6 +25,29 @@ def safe_name(name: str, what: str) -> str:
     return name
 
 
+def registry_path(path: str) -> str:
+    """`path` if it can hold a registry: a folder of the workspace that nothing else writes.
+
+    `BadInput` for addresses (`s3://...`, `file://...`), for what a shell or DVC would read
+    otherwise, for the workspace itself, and for folders that stages, DVC or git keep.
+    """
+    parts = path.split("/")
+    if "://" in path:
+        why = "is an address: only folders of the workspace are served so far"
+    elif ".." in parts or path.startswith("/"):
+        why = "lies outside the workspace, or names it from the root of the disk"
+    elif not all(map(_NAME.fullmatch, parts)):
+        why = "is no plain folder name: letters, digits, '.', '-', '_', not beginning with a dot"
+    elif parts[0] in _KEPT:
+        why = f"lies in {parts[0]}, which the project itself keeps"
+    else:
+        return path
+    raise BadInput(f"registry.path {path[:80]!r} {why}; name a folder such as registry/shop")
+
+
+_KEPT = frozenset({"data", "decisions", "docs", "flows", "src", "tests"})
+
+
 @dataclass(frozen=True)
 class Layout:
     """The folders of the workspace at `root` (the cloned repository)."""

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
-from sidmint.layout import safe_name
+from sidmint.layout import registry_path, safe_name
 from sidmint.settings import Settings, parse_settings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -248,8 +248,14 @@ class RegistryParams(Settings):
     """Where published versions live."""
 
     path: str = "registry"
+    """A folder of the workspace: registry/NAME. See `layout.registry_path`."""
     model_name: str = "sidmint"
     """Registered model in MLflow."""
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_folder_of_its_own(cls, path: str) -> str:
+        return registry_path(path)
 
     @field_validator("model_name")
     @classmethod

@@ -1,34 +1,41 @@
-"""Runs one move of the champion again and again, each time killed one mutating call later.
+"""Runs one move of the champion again and again, each time stopped one mutating call later.
 
-`python publish_killer.py MOVE TEMPLATE WORK` copies the registry TEMPLATE to WORK/001, 002, ...
-and forks a process for each that is sent SIGKILL before its n-th call that changes the disk, until
-one ends by itself. What changes the disk is found by the interpreter's audit events, not by a
-list of the code's own steps, so a step that somebody adds is killed too.
+`python publish_killer.py MOVE TEMPLATE WORK [full]` copies the registry TEMPLATE to WORK/001, 002,
+... and forks a process for each that is sent SIGKILL before its n-th call that changes the disk,
+until one ends by itself. With `full` that call fails instead, as on a full disk; what the process
+sees must be `StorageFailed`, or nothing where the call was one that may fail. What changes the disk
+is found by the interpreter's audit events, not by a list of the code's own steps, so a step that
+somebody adds is stopped too.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from releases import FACTS, copies, publish_bare
+from sidmint.errors import StorageFailed
 from sidmint.publishing.store import VersionStore
 
 _CHANGING = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-def kill_before(step: int) -> None:
-    """From now on, the `step`-th changing call (counted from 1) is never made."""
+def stop_before(step: int, is_full: bool) -> Callable[[], bool]:
+    """From now on, the `step`-th changing call (counted from 1) is never made; was it reached?"""
     calls = 0
 
     def count() -> None:
         nonlocal calls
         calls += 1
+        if calls == step and is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if calls == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -46,6 +53,7 @@ def kill_before(step: int) -> None:
     os.fsync = counted(os.fsync)  # neither raises an audit event
     os.write = counted(os.write)
     sys.addaudithook(hear)
+    return lambda: calls >= step
 
 
 def move(name: str, store: VersionStore) -> None:
@@ -55,20 +63,32 @@ def move(name: str, store: VersionStore) -> None:
         store.point_to("v0001", "v0002", {**FACTS, "action": "rollback"})
 
 
-def main(name: str, template: Path, work: Path) -> None:
+def run(name: str, store: VersionStore, step: int, is_full: bool) -> int:
+    """0: no call was left to stop; 1: one was, and all is as it must be; 2: a bare error."""
+    reached = stop_before(step, is_full)
+    try:
+        move(name, store)
+    except StorageFailed as error:
+        told = str(store.folder) in str(error) and "No space left on device" in str(error)
+        return 1 if told else 2
+    except BaseException:
+        traceback.print_exc()
+        return 2
+    return 1 if reached() else 0
+
+
+def main(name: str, template: Path, work: Path, how: str = "kill") -> None:
     for step, folder in enumerate(copies(template, work), start=1):
         store = VersionStore(folder)
         import filelock  # noqa: F401 - importing it later would count its files
 
         child = os.fork()
         if child == 0:
-            kill_before(step)
-            move(name, store)
-            os._exit(0)
+            os._exit(run(name, store, step, how == "full"))
         status = os.waitpid(child, 0)[1]
-        if os.WIFEXITED(status):
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 1:
             sys.exit(os.WEXITSTATUS(status))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from releases import FACTS, Built, build_workspace, publish_bare
+from sidmint.errors import StorageFailed
 from sidmint.publishing.files import digest
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
@@ -18,12 +19,12 @@ from sidmint.publishing.verify import verify
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def kill_at_every_step(move: str, template: Path, work: Path) -> list[Path]:
+def kill_at_every_step(move: str, template: Path, work: Path, how: str = "kill") -> list[Path]:
     """The registries that `publish_killer.py` left behind; the last one was not killed."""
     script = str(TESTS / "faults" / "publish_killer.py")
     path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
     subprocess.run(
-        [sys.executable, "-W", "ignore", script, move, str(template), str(work)],
+        [sys.executable, "-W", "ignore", script, move, str(template), str(work), how],
         env={**os.environ, "PYTHONPATH": path},
         check=True,
         timeout=300,
@@ -111,6 +112,39 @@ def test_a_half_written_log_line_is_completed(tmp_path: Path, written: int) -> N
     assert not store.recover()
 
 
+@pytest.mark.parametrize("move", ["publish", "rollback"])
+def test_a_full_disk_at_any_step_is_told_and_loses_nothing(tmp_path: Path, move: str) -> None:
+    template = VersionStore(tmp_path / "template")
+    publish_bare(template, b"one")
+    publish_bare(template, b"two")
+    moved = {"publish": "v0003", "rollback": "v0001"}[move]
+    left = kill_at_every_step(move, template.folder, tmp_path / "work", "full")
+    assert len(left) > 5
+    for folder in left:
+        store = VersionStore(folder)
+        before = check_readable(store, {"v0002", moved})
+        check_next_publish(store, before)
+
+
+def test_a_small_disk_is_told_as_a_user_meets_it(tmp_path: Path) -> None:
+    disk = tmp_path / "small"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        store = VersionStore(disk / "registry")
+        publish_bare(store, b"small")
+        with pytest.raises(StorageFailed, match=r"No space left on device.*the command again"):
+            publish_bare(store, b"x" * 100_000)
+        assert check_readable(store, {"v0001"}) == "v0001"
+        check_next_publish(store, "v0001")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_an_assembly_that_fails_leaves_nothing(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
     publish_bare(store)
@@ -120,7 +154,7 @@ def test_an_assembly_that_fails_leaves_nothing(tmp_path: Path) -> None:
         (folder / "sids.parquet").write_bytes(b"half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageFailed, match="cannot be written: disk full"):
         store.publish(assemble, "v0001", FACTS)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert publish_bare(store) == "v0002"

@@ -15,6 +15,7 @@ import yaml
 from releases import CODES, Built, build_workspace, case_table
 from sidmint.errors import BadInput, Refused
 from sidmint.gate.verdict import RuleResult
+from sidmint.params import parse_params
 from sidmint.publishing.history import list_versions
 from sidmint.publishing.release import Override, rollback
 from sidmint.publishing.verify import verify
@@ -264,6 +265,39 @@ def test_a_registry_outside_the_workspace_is_bad_input(built: Built) -> None:
     built.set_params(registry={"path": "../elsewhere", "model_name": "m"})
     with pytest.raises(BadInput, match="outside the workspace"):
         built.publish("one")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        *[(path, "no plain folder name") for path in ("", ".", "~", "~/r", ".dvc", ".sidmint")],
+        *[(path, "no plain folder name") for path in ("a//b", "a\0b", "x" * 300, "-r", "a b")],
+        *[
+            (path, "the project itself keeps")
+            for path in ("data/build", "data/raw/r", "src", "data")
+        ],
+        *[(path, "is an address") for path in ("file:///tmp/x", "s3://bucket/r")],
+        *[(path, "outside the workspace") for path in ("../r", "a/../../r", "/tmp/r")],
+    ],
+)
+def test_a_registry_that_is_no_folder_of_its_own_is_refused(path: str, why: str) -> None:
+    with pytest.raises(BadInput, match=rf"registry\.path .*{why}.*name a folder such as"):
+        parse_params({"registry": {"path": path}}, "params.yaml")
+
+
+def test_a_registry_that_is_a_file_is_named(built: Built) -> None:
+    folder = built.store.folder
+    folder.write_text("mine")
+    with pytest.raises(BadInput, match="registry is a file, where the registry wants a folder"):
+        built.publish("one")
+    assert folder.read_text() == "mine"
+
+
+def test_a_champion_with_a_number_beyond_floats_is_bad_input(built: Built) -> None:
+    snapshot = '{"version": "v0001", "tokenizer": "t", "metrics": {"n_eff": 1%s}}' % ("0" * 400)
+    built.layout.champion.write_text(snapshot)
+    with pytest.raises(BadInput, match="beyond what a float can hold"):
+        built.judge("one")
 
 
 def test_an_unknown_version_names_its_neighbour(built: Built) -> None:

@@ -222,4 +222,8 @@ def _number(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is no number")
+    try:
+        float(value)
+    except OverflowError as error:  # 10^400 is an integer of JSON and of Python
+        raise ValueError("a number beyond what a float can hold") from error
     return value

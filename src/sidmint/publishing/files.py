@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, StorageFailed
 
 
 def digest(path: Path) -> str:
@@ -61,6 +63,19 @@ def copy_regular(source: Path, target: Path) -> None:
     with os.fdopen(descriptor, "rb") as reading, target.open("xb") as writing:
         while block := reading.read(1 << 20):
             writing.write(block)
+
+
+@contextmanager
+def storing(folder: Path) -> Iterator[None]:
+    """Turns what a file system refuses into `StorageFailed`, which names path and way out."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else folder
+        raise StorageFailed(
+            f"{where} cannot be written: {error.strerror or error}. What is published stays as it "
+            f"was; free or mend the disk that {folder} lies on, then give the command again"
+        ) from error
 
 
 def write_synced(path: Path, data: bytes) -> None:

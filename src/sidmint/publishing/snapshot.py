@@ -25,6 +25,7 @@ from sidmint.artifacts import dump_json
 from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
+from sidmint.publishing.files import storing
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Pointer, Release
 
@@ -53,7 +54,8 @@ def sync_champion(layout: Layout, store: VersionStore) -> bool:
     changed = False
     while True:
         pointer = store.champion()
-        changed |= _write_snapshot(layout, store, pointer)
+        with storing(layout.champion.parent):
+            changed |= _write_snapshot(layout, store, pointer)
         # Whoever wrote last has looked last: of two at once, the older state never stays.
         if store.champion() == pointer:
             return changed

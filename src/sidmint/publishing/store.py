@@ -31,7 +31,14 @@ from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput, RegistryConflict
 from sidmint.layout import safe_name
 from sidmint.publishing.audit import AuditLog, seal
-from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
+from sidmint.publishing.files import (
+    digest,
+    files_in,
+    storing,
+    sync_folder,
+    sync_tree,
+    write_synced,
+)
 from sidmint.publishing.versions import Pointer, Release
 
 _VERSION = re.compile(r"v(\d{4,})")
@@ -44,6 +51,11 @@ class VersionStore:
     """The registry in `folder`. Making one reads and writes nothing."""
 
     def __init__(self, folder: Path, lock_seconds: float = 60.0) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(
+                f"{folder} is a file, where the registry wants a folder; name another under "
+                "registry.path"
+            )
         self.folder = folder
         self.log = AuditLog(folder / "log.jsonl")
         self._lock_seconds = lock_seconds
@@ -151,6 +163,11 @@ class VersionStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        with storing(self.folder), self._alone():
+            yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
