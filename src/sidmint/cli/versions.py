@@ -165,7 +165,7 @@ def verify(
     """
     from sidmint.publishing.verify import verify as verify_registry
 
-    found = verify_registry(open_store(), version)
+    found = verify_registry(open_store(), version, open_workspace().layout.champion)
 
     def render() -> None:
         for problem in found.problems:

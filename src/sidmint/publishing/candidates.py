@@ -92,7 +92,7 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
         # Somebody published since, which the store says when the pointer is to move.
         return reasons
     if champion is not None:
-        known = release_sha256(store.release(champion.version))
+        known = release_sha256(store.release(champion.version), champion)
         if known != verdict.champion_sha256 or known != champion_sha256(artifacts.layout):
             reasons.append(
                 f"stale verdict: what data/champion.json and data/champion say of "

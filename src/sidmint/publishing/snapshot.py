@@ -69,7 +69,7 @@ def _write_snapshot(layout: Layout, store: VersionStore, pointer: Pointer | None
         layout.champion_folder / CASES: _cases_file(release) if release else None,
         layout.champion_folder / CHAMPION_TABLE: _table_file(release) if release else None,
         layout.champion_folder / HISTORY: dump_json(history).encode() if history else None,
-        layout.champion: dump_json(_champion(release)).encode(),
+        layout.champion: dump_json(_champion(release, pointer)).encode(),
     }
     # Drafts stay out of the folder: DVC would take one that a killed process left for an input.
     drafts = layout.champion.parent
@@ -83,9 +83,9 @@ def champion_sha256(layout: Layout) -> str:
     return _digest_of([path.read_bytes() if path.is_file() else None for path in paths])
 
 
-def release_sha256(release: Release) -> str:
+def release_sha256(release: Release, pointer: Pointer) -> str:
     """What `champion_sha256` is where the workspace knows `release` as it lies in the registry."""
-    champion = dump_json(_champion(release)).encode()
+    champion = dump_json(_champion(release, pointer)).encode()
     return _digest_of([champion, _table_file(release), _cases_file(release)])
 
 
@@ -162,11 +162,13 @@ def read_history(layout: Layout) -> list[dict[str, Any]] | None:
         raise _not_readable(path, error) from error
 
 
-def _champion(release: Release | None) -> dict[str, Any]:
-    """The contents of champion.json."""
-    if release is None:
+def _champion(release: Release | None, pointer: Pointer | None) -> dict[str, Any]:
+    """The contents of champion.json, with the newest move that it knows of (`verify` asks)."""
+    if release is None or pointer is None:
         return {"version": None, "tokenizer": None, "metrics": {}}
     return {
+        "log_head": pointer.entry["hash"],
+        "log_sequence": pointer.sequence,
         "version": release.version,
         "tokenizer": release.manifest["tokenizer"],
         "metrics": release.metrics,

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from sidmint.artifacts import dump_json
-from sidmint.errors import BadInput, RegistryConflict
+from sidmint.errors import BadInput, Refused, RegistryConflict
 from sidmint.layout import safe_name
 from sidmint.publishing.audit import AuditLog, seal
 from sidmint.publishing.files import (
@@ -69,6 +69,11 @@ class VersionStore:
     def pointer_file(self) -> Path:
         """champion.json."""
         return self.folder / "champion.json"
+
+    def links(self) -> list[str]:
+        """Of the registry's own files and folders those that are links: they may lead anywhere."""
+        own = (self.pointer_file, self.log.path, self.versions_folder, self._staging)
+        return [path.name for path in own if path.is_symlink()]
 
     def champion(self) -> Pointer | None:
         """The pointer as it is now; None where nothing was ever published."""
@@ -151,6 +156,11 @@ class VersionStore:
     def _writing(self) -> Iterator[Pointer | None]:
         """The lock, with what a killed writer left behind put right; yields the pointer."""
         with self._locked():
+            if self.links():
+                raise Refused(
+                    f"{self.folder}: {', '.join(self.links())} is a link; a registry moves only "
+                    "what lies in its own folder. Put the files themselves there"
+                )
             pointer = self.champion()
             self._settle_log(pointer)
             shutil.rmtree(self._staging, ignore_errors=True)

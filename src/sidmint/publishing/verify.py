@@ -11,6 +11,7 @@ from typing import Any
 from sidmint.errors import BadInput
 from sidmint.publishing.files import digest, walk
 from sidmint.publishing.store import VersionStore
+from sidmint.publishing.story import snapshot_problems, story_problems
 from sidmint.publishing.versions import Pointer
 
 _OWN_FILES = {"champion.json", "log.jsonl", ".lock"}
@@ -30,18 +31,22 @@ class Verification:
     """Things to know that are no damage."""
 
 
-def verify(store: VersionStore, version: str | None = None) -> Verification:
+def verify(
+    store: VersionStore, version: str | None = None, snapshot: Path | None = None
+) -> Verification:
     """Recompute every sha256 of every version (or of one), and check pointer and log chain.
 
     Finds a changed, missing or added file, a link, an edited manifest, a pointer that names
-    another manifest, and any edited, removed or added line of the log. Takes no lock.
+    another manifest, any edited, removed or added line of the log, and a line that tells what
+    cannot have happened. With `snapshot` (the workspace's data/champion.json) also moves that
+    were cut off log and pointer alike. Takes no lock.
     """
     if version is None and not store.pointer_file.exists() and not store.versions():
         raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to verify")
     names = store.versions() if version is None else [store.release(version).version]
     pointer, problems = _pointer_and_log(store)
     digests = _logged_digests(store, pointer)
-    problems += _strangers(store)
+    problems += [*_story(store, pointer, snapshot), *_strangers(store)]
     notes = []
     for name in names:
         problems += [
@@ -100,6 +105,25 @@ def _pointer_and_log(store: VersionStore) -> tuple[Pointer | None, list[str]]:
     return pointer, store.log.problems(pointer.entry if pointer else None)
 
 
+def _story(store: VersionStore, pointer: Pointer | None, snapshot: Path | None) -> list[str]:
+    """What the lines tell; nothing where the chain itself is damaged, which is told already."""
+    if store.log.damage():
+        return []
+    entries = store.log.readable()
+    if pointer is not None and entries[-1:] != [pointer.entry]:
+        entries = [*entries, pointer.entry]  # a line that a killed process did not come to write
+
+    def manifest_of(version: str) -> Any:
+        path = store.versions_folder / version / "manifest.json"
+        try:
+            return json.loads(path.read_bytes()) if path.is_file() else None
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    known = snapshot_problems(snapshot, entries) if snapshot else []
+    return [*story_problems(entries, manifest_of), *known]
+
+
 def _logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, str]:
     """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry."""
     newest = [pointer.entry] if pointer else []
@@ -110,6 +134,7 @@ def _logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, s
 
 def _strangers(store: VersionStore) -> list[str]:
     """Files that nobody here writes. Folders beside ours may be other catalogues' registries."""
+    links = [f"{name} is a link, not the registry's own" for name in store.links()]
     strangers = [
         path.name
         for path in store.folder.iterdir()
@@ -122,4 +147,4 @@ def _strangers(store: VersionStore) -> list[str]:
             for path in store.versions_folder.iterdir()
             if path.name not in known or path.is_symlink()
         ]
-    return [f"{name} does not belong in the registry" for name in sorted(strangers)]
+    return [*links, *(f"{name} does not belong in the registry" for name in sorted(strangers))]

@@ -1,0 +1,89 @@
+"""Does the log tell what happened? Each line against the ones before it, and against manifests.
+
+The chain of hashes says that no line was changed after it was written. It does not say that a line
+was true: that the champion before was the champion before, that a version has one manifest, and
+that the manifest says the same of who published it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sidmint.publishing.audit import Entry
+
+ManifestOf = Callable[[str], Any]
+
+_SAID_TWICE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "tokenizer": lambda manifest: manifest.get("tokenizer"),
+    "by": lambda manifest: manifest.get("created_by"),
+    "override": lambda manifest: manifest.get("override") is not None,
+    "overruled": lambda manifest: manifest.get("overruled"),
+    "previous": lambda manifest: manifest.get("parent"),
+}
+"""What a line about publishing says, and where the manifest says it too."""
+
+
+def story_problems(entries: Sequence[Entry], manifest_of: ManifestOf) -> list[str]:
+    """What cannot have happened as `entries` tell it, oldest first; [] if nothing.
+
+    `manifest_of(version)` gives the parsed manifest of a version, None where there is none that
+    can be read (which others report).
+    """
+    problems: list[str] = []
+    digests: dict[str, str] = {}
+    champion: str | None = None
+    for number, entry in enumerate(entries, start=1):
+        where = f"log.jsonl line {number}"
+        version, digest = entry.get("version"), entry.get("manifest_sha256")
+        if not isinstance(version, str) or not isinstance(digest, str):
+            problems.append(f"{where} names no version, or no digest of its manifest")
+            continue
+        if entry.get("previous") != champion:
+            problems.append(
+                f"{where} says that {entry.get('previous') or 'nothing'} was champion before "
+                f"{version}; by the line above it was {champion or 'nothing'}"
+            )
+        is_new = version not in digests
+        if digests.setdefault(version, digest) != digest:
+            problems.append(f"{where} gives {version} another manifest than an earlier line")
+        if (entry["action"] == "publish") != is_new:
+            done = "published again" if entry["action"] == "publish" else "never published"
+            problems.append(f"{where} moves the pointer to {version}, which was {done}")
+        if entry["action"] == "publish":
+            problems += _disagreements(where, version, entry, manifest_of(version))
+        champion = version
+    return problems
+
+
+def _disagreements(where: str, version: str, entry: Entry, manifest: Any) -> list[str]:
+    if not isinstance(manifest, dict):
+        return []
+    return [
+        f"{where} says {name} {entry.get(name)!r} of {version}, its manifest {said(manifest)!r}"
+        for name, said in _SAID_TWICE.items()
+        if name in entry and entry.get(name) != said(manifest)
+    ]
+
+
+def snapshot_problems(snapshot: Path, entries: Sequence[Entry]) -> list[str]:
+    """Whether the moves that `snapshot` (data/champion.json) knows of are still in the log.
+
+    The file is tracked by git, outside the registry: of a log and a pointer that lost their last
+    moves alike, nothing else tells.
+    """
+    try:
+        known = json.loads(snapshot.read_bytes())
+        head, sequence = known.get("log_head"), known.get("log_sequence")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return []
+    if not isinstance(head, str) or not isinstance(sequence, int):
+        return []  # nothing was published, or an older sidmint wrote it
+    if 1 <= sequence <= len(entries) and entries[sequence - 1]["hash"] == head:
+        return []
+    return [
+        f"{snapshot.name} of the workspace knows of move {sequence} ({head[:12]}), which the log "
+        f"of {len(entries)} moves does not have: its last ones were cut off, or it is another's"
+    ]

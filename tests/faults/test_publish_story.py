@@ -1,0 +1,143 @@
+"""A log whose chain holds and whose story does not: every hash is made anew after the lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases import Built, build_workspace
+from sidmint.errors import Refused
+from sidmint.publishing.audit import seal, to_line
+from sidmint.publishing.release import Override, rollback
+from sidmint.publishing.verify import verify
+from sidmint.publishing.versions import Pointer
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Publish v0001, override v0002, roll back, publish v0003: four moves, all of them true."""
+    built = build_workspace(tmp_path_factory.mktemp("story") / "w")
+    built.publish("one")
+    built.judge("two", refused=True)
+    built.publish("two", Override(by="Ada", reason="a demo tonight"))
+    rollback(built.params, built.layout, by="test")
+    built.judge("two")
+    built.publish("two")
+    return built.root
+
+
+@pytest.fixture
+def built(template: Path, tmp_path: Path) -> Built:
+    return Built(shutil.copytree(template, tmp_path / "w"))
+
+
+def problems(built: Built) -> tuple[str, ...]:
+    return verify(built.store, snapshot=built.layout.champion).problems
+
+
+def retell(built: Built, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    """Change the entries, then seal log and pointer anew from the first line to the last."""
+    entries = [dict(entry) for entry in built.store.log.entries()]
+    change(entries)
+    sealed: list[dict[str, Any]] = []
+    for entry in entries:
+        facts = {k: v for k, v in entry.items() if k not in ("sequence", "previous_hash", "hash")}
+        sealed.append(seal(facts, sealed[-1] if sealed else None))
+    built.store.log.path.write_bytes(b"".join(map(to_line, sealed)))
+    built.store.pointer_file.write_bytes(Pointer.of(sealed[-1]).to_bytes())
+
+
+def test_a_true_story_has_no_problem(built: Built) -> None:
+    assert problems(built) == ()
+    retell(built, lambda entries: None)
+    assert problems(built) == ()
+
+
+LIES = {
+    "a champion before that never was": (
+        lambda log: log[1].update(previous="v0009"),
+        "line 2 says that v0009 was champion before v0002; by the line above it was v0001",
+    ),
+    "nothing before": (
+        lambda log: log[3].update(previous=None),
+        "line 4 says that nothing was champion before v0003",
+    ),
+    "no version": (lambda log: log[2].pop("version"), "line 3 names no version"),
+    "a version that is no name": (lambda log: log[2].update(version=3), "line 3 names no version"),
+    "no digest": (lambda log: log[2].pop("manifest_sha256"), "line 3 names no version, or no"),
+    "two digests of one version": (
+        lambda log: log[2].update(manifest_sha256="0" * 64),
+        "line 3 gives v0001 another manifest than an earlier line",
+    ),
+    "a version published twice": (
+        lambda log: log[2].update(action="publish"),
+        "line 3 moves the pointer to v0001, which was published again",
+    ),
+    "a rollback to what never was": (
+        lambda log: log[3].update(action="rollback"),
+        "line 4 moves the pointer to v0003, which was never published",
+    ),
+    "another publisher": (
+        lambda log: log[0].update(by="nobody"),
+        "line 1 says by 'nobody' of v0001, its manifest 'test'",
+    ),
+    "another tokenizer": (
+        lambda log: log[0].update(tokenizer="two"),
+        "line 1 says tokenizer 'two' of v0001, its manifest 'one'",
+    ),
+    "no override": (
+        lambda log: log[1].update(override=False),
+        "line 2 says override False of v0002, its manifest True",
+    ),
+    "nothing overruled": (
+        lambda log: log[1].update(overruled=[]),
+        "line 2 says overruled [] of v0002, its manifest ['retention_at_100",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_line_that_tells_what_cannot_have_happened_is_found(built: Built, lie: str) -> None:
+    change, said = LIES[lie]
+    retell(built, change)
+    found = problems(built)
+    assert any(said in problem for problem in found), found
+
+
+def test_a_last_move_cut_off_log_and_pointer_is_known_by_the_workspace(built: Built) -> None:
+    retell(built, lambda entries: entries.pop())
+    assert not any("log" in problem for problem in verify(built.store).problems)
+    assert any("knows of move 4" in problem for problem in problems(built))
+
+
+def test_a_last_move_told_otherwise_is_known_by_the_workspace(built: Built) -> None:
+    retell(built, lambda entries: entries[3].update(at="2020-01-01T00:00:00+00:00"))
+    assert any("knows of move 4" in problem for problem in problems(built))
+
+
+def test_a_workspace_that_is_behind_the_registry_is_no_problem(built: Built) -> None:
+    behind = built.layout.champion.read_bytes()
+    built.judge("one")
+    built.publish("one")
+    built.layout.champion.write_bytes(behind)
+    assert problems(built) == ()
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "champion.json", "versions"])
+def test_a_link_in_the_place_of_the_registrys_own_is_told_and_moves_nothing(
+    built: Built, tmp_path: Path, name: str
+) -> None:
+    own, elsewhere = built.store.folder / name, tmp_path / "elsewhere"
+    own.rename(elsewhere)
+    own.symlink_to(elsewhere)
+    assert f"{name} is a link, not the registry's own" in problems(built)
+    before = os.readlink(own), sorted(path.name for path in elsewhere.parent.iterdir())
+    with pytest.raises(Refused, match=rf"{name} is a link"):
+        rollback(built.params, built.layout, to="v0001", by="test")
+    assert built.store.champion().version == "v0003"  # type: ignore[union-attr]
+    assert (os.readlink(own), sorted(path.name for path in elsewhere.parent.iterdir())) == before
