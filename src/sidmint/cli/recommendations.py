@@ -6,7 +6,7 @@ from rich.table import Table
 
 from sidmint.cli.output import console, emit
 from sidmint.cli.workspace import open_store, open_workspace
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 
 
 def answer(user: str | None, history: str | None, k: int, as_json: bool) -> None:
@@ -46,10 +46,7 @@ def _of_user(user: str) -> list[str]:
     events = open_workspace().artifacts.interactions()
     items = events.filter(events["user_id"] == user)["item_id"].to_list()
     if not items:
-        import difflib
-
-        near = difflib.get_close_matches(user, events["user_id"].unique().sort().to_list(), n=3)
-        close = f"; near it: {', '.join(near)}" if near else ""
+        close = did_you_mean(user, events["user_id"].unique().sort().to_list(), most=3)
         raise BadInput(f"user {user!r} has no event in the log{close}")
     return items
 
