@@ -24,7 +24,7 @@ import polars as pl
 from sidmint.contracts import Items
 from sidmint.errors import BadInput, SidmintError
 from sidmint.layout import Layout, safe_name
-from sidmint.neighbours import save_index
+from sidmint.neighbours import load_index, save_index
 from sidmint.types import Embeddings, Ints, Pairs
 
 
@@ -98,6 +98,10 @@ class Artifacts:
         """The .npy array `name` of a stage, memory-mapped and read-only."""
         path = self._existing(stage, f"{name}.npy", tokenizer)
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def index(self, stage: str, name: str) -> Any:
+        """The faiss index `name` of a stage."""
+        return load_index(self._existing(stage, f"{name}.faiss", None))
 
     def json(self, stage: str, name: str, tokenizer: str | None = None) -> Any:
         """The JSON document `name` of a stage."""
