@@ -295,3 +295,12 @@ def test_a_table_of_other_items_than_the_index_cannot_be_published(world: Built)
     with pytest.raises(BadInput, match="list other items than each other"):
         world.publish("two")
     assert world.store.versions() == ["v0001"]
+
+
+def test_an_item_among_more_equals_than_are_listed_is_not_its_own_neighbour(world: Built) -> None:
+    write_embedding(world.artifacts, np.array([[1, 0], [1, 0], [1, 0], [-1, 0]]))
+    for item in "abc":
+        others = sorted(set("abc") - {item})
+        assert column(parsed(item, "--from", "data", "--k", "2"), "item_id") == others
+        (one,) = column(parsed(item, "--from", "data", "--k", "1"), "item_id")
+        assert one in others

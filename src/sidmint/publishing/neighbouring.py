@@ -36,7 +36,7 @@ class Neighbour:
     """From 1."""
     item_id: str
     similarity: float
-    """Cosine of the two vectors: 1 for equal directions, falling along the list."""
+    """Cosine of the two vectors: 1, up to rounding, for equal directions; falls along the list."""
     semantic_id: str | None
     shared_prefix: int | None
     """How many leading codes it has in common with what was asked for, 0 to L; a suffix is not
