@@ -10,6 +10,7 @@ import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.layout import Layout
+from sidmint.neighbours import build_index
 from sidmint.params import Params, parse_params
 
 ITEMS = {
@@ -57,3 +58,14 @@ def put(root: Path, name: str) -> Path:
     path = root / "data" / "raw" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def write_embedding(artifacts: Artifacts, vectors: np.ndarray) -> None:
+    """What stage embed leaves behind for `vectors` (N, D) that came in a file."""
+    halves = vectors.astype(np.float16)
+    origin = {"encoder": "precomputed", "model": "data/raw/v.npy", "template": None}
+    size = {"num_items": len(halves), "dim": halves.shape[1]}
+    with artifacts.writing("embed") as out:
+        out.array("embeddings", halves)
+        out.index("neighbours", build_index(halves.astype(np.float32)))
+        out.json("embed", {**origin, **size, "unit_norm": False, "second": None})

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from embed_world import write_embedding
 from sidmint.artifacts import Artifacts
 from sidmint.gate.rules import Rule
 from sidmint.gate.verdict import RuleResult, Verdict, result_of
@@ -43,8 +44,7 @@ def workspace(root: Path, champion: dict[str, Any] = NO_CHAMPION, **changed: flo
     artifacts = Artifacts(Layout(root))
     with artifacts.writing("ingest") as out:
         out.table("items", pl.DataFrame({"item_id": ["a", "b"]}))
-    with artifacts.writing("embed") as out:
-        out.array("embeddings", np.eye(2, dtype=np.float16))
+    write_embedding(artifacts, np.eye(2))
     with artifacts.writing("train", "t") as out:
         out.text("tokenizer.safetensors", "weights")
         out.json("tokenizer", {"name": "t"})

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from embed_world import write_embedding
 from releases import Built, build_workspace
 from sidmint.adapters.mlflow_runs import tracking_uri
 
@@ -21,8 +22,7 @@ def recorded_world(root: Path, migrated_database: Path) -> Built:
         out.table("items", pl.DataFrame({"item_id": ["a", "b", "c", "d"]}))
         out.table("interactions", pl.DataFrame({"user_id": ["u"], "item_id": ["a"]}))
         out.metrics({"num_users": 1})
-    with built.artifacts.writing("embed") as out:
-        out.array("embeddings", np.ones((4, 2), dtype=np.float16))
+    write_embedding(built.artifacts, np.ones((4, 2)))
     with built.artifacts.writing("pairs") as out:
         out.table("pairs", pl.DataFrame({"trigger": ["a"], "target": ["b"], "score": [1.0]}))
     for tokenizer in ("one", "two"):

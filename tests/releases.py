@@ -15,6 +15,7 @@ import polars as pl
 import polars.selectors as cs
 import yaml
 
+from embed_world import write_embedding
 from gate_world import by_definition
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.errors import RegistryConflict
@@ -74,6 +75,13 @@ class Built:
         values = yaml.safe_load(self.layout.params.read_text())
         self.layout.params.write_text(yaml.safe_dump(values | dict(changes or {})))
 
+    def catalogue(self, items: Sequence[str]) -> None:
+        """What ingest and embed would write of `items`; each vector is like itself alone."""
+        with self.artifacts.writing("ingest") as out:
+            out.table("items", pl.DataFrame({"item_id": items, "title": items}))
+            out.json("profile", {"digest": "c0ffee"})
+        write_embedding(self.artifacts, np.eye(len(items)))
+
     def build(
         self,
         tokenizer: str,
@@ -81,7 +89,12 @@ class Built:
         retention: float = 0.8,
         suffixed: bool = True,
     ) -> None:
-        """What the stages would write for `tokenizer`, judged against the champion of now."""
+        """What the stages would write for `tokenizer`, judged against the champion of now.
+
+        The items of `codes` become the catalogue where they are others than its own.
+        """
+        if sorted(codes) != self.artifacts.items()["item_id"].to_list():
+            self.catalogue(sorted(codes))
         with self.artifacts.writing("train", tokenizer) as out:
             out.text("tokenizer.safetensors", f"weights of {tokenizer}")
             out.json("tokenizer", {"name": tokenizer, "config": {"sizes": [4, 8]}})
@@ -145,11 +158,7 @@ def build_workspace(root: Path) -> Built:
         "registry": {"path": "registry", "model_name": "m"},
     }
     built.layout.params.write_text(yaml.safe_dump(params))
-    with built.artifacts.writing("ingest") as out:
-        out.table("items", pl.DataFrame({"item_id": ITEMS, "title": ITEMS}))
-        out.json("profile", {"digest": "c0ffee"})
-    with built.artifacts.writing("embed") as out:
-        out.array("embeddings", np.eye(len(ITEMS), dtype=np.float16))
+    built.catalogue(ITEMS)
     built.layout.champion.parent.mkdir(exist_ok=True)
     built.layout.champion.write_text(dump_json(NO_CHAMPION))
     with built.artifacts.writing("report") as out:

@@ -24,6 +24,7 @@ import polars as pl
 from sidmint.contracts import Items
 from sidmint.errors import BadInput, SidmintError
 from sidmint.layout import Layout, safe_name
+from sidmint.neighbours import load_index, save_index
 from sidmint.types import Embeddings, Ints, Pairs
 
 
@@ -40,6 +41,10 @@ class StageWriter:
     def array(self, name: str, values: npt.NDArray[Any]) -> None:
         """Write `name`.npy; object arrays are refused (they would be pickled)."""
         np.save(self._file(name, "npy"), values, allow_pickle=False)
+
+    def index(self, name: str, index: Any) -> None:
+        """Write `name`.faiss, an index of `neighbours.build_index`."""
+        save_index(index, self._file(name, "faiss"))
 
     def json(self, name: str, value: Any) -> None:
         """Write `name`.json; NaN and infinity are refused, keys are sorted."""
@@ -93,6 +98,10 @@ class Artifacts:
         """The .npy array `name` of a stage, memory-mapped and read-only."""
         path = self._existing(stage, f"{name}.npy", tokenizer)
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def index(self, stage: str, name: str) -> Any:
+        """The faiss index `name` of a stage."""
+        return load_index(self._existing(stage, f"{name}.faiss", None))
 
     def json(self, stage: str, name: str, tokenizer: str | None = None) -> Any:
         """The JSON document `name` of a stage."""

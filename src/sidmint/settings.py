@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 
 
 class Settings(BaseModel):
@@ -35,15 +34,14 @@ def _explain(model: type[Settings], problem: Any) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{key}: {problem['msg']}, got {problem['input']!r}".removeprefix(": ")
     known = sorted(_fields_at(model, location[:-1]))
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    if close:
-        return f"unknown key {key}; did you mean {close[0]}?"
-    return f"unknown key {key}" + (f"; known here: {', '.join(known)}" if known else "")
+    others = f"; known here: {', '.join(known)}" if known else ""
+    return f"unknown key {key}" + (did_you_mean(str(location[-1]), known) or others)
 
 
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
-    """The field names of the section that `location` leads to, as far as it is one."""
+    """The field names of the section that `location` leads to, if it may be one."""
     for part in location:
         field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
+        choices = (field.annotation, *get_args(field.annotation)) if field else ()
+        model = next((choice for choice in choices if hasattr(choice, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))

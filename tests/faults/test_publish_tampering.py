@@ -20,6 +20,7 @@ FILES = (
     "cases.parquet",
     "manifest.json",
     "metrics.json",
+    "neighbours.faiss",
     "params.yaml",
     "report.html",
     "sids.parquet",

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from sidmint.errors import BadInput
-from sidmint.neighbours import FLAT_BELOW, build_index, kind_for, search
+from sidmint.neighbours import (
+    FLAT_BELOW,
+    build_index,
+    kind_for,
+    kind_of,
+    load_index,
+    save_index,
+    search,
+    vector_of,
+)
 from sidmint.recommenders import IdTable, Sequences
 from sidmint.recommenders.storage import make_recommender
 from sidmint.types import Codes
@@ -94,3 +103,24 @@ def test_hybrid_gives_every_nth_place_to_what_is_alike_and_repeats_nothing():
     assert recommender.recommend(Sequences.of([[0]]), 4).items[0].tolist() == found[:4]
     with pytest.raises(BadInput, match="base is hybrid"):
         make_recommender("hybrid", {"base": "hybrid"}, "test")
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_a_written_index_is_the_same_index_and_equal_vectors_give_equal_files(kind, tmp_path):
+    vectors, queries = clustered(3000), clustered(20, seed=1)
+    index = build_index(vectors, kind, 5)
+    before = [part.tolist() for part in search(index, queries, 10)]
+    save_index(index, tmp_path / "one.faiss")
+    save_index(build_index(vectors, kind, 5), tmp_path / "two.faiss")
+    assert (tmp_path / "one.faiss").read_bytes() == (tmp_path / "two.faiss").read_bytes()
+    read = load_index(tmp_path / "one.faiss")
+    assert kind_of(read) == kind
+    assert [part.tolist() for part in search(read, queries, 10)] == before
+    unit = vectors[7] / np.linalg.norm(vectors[7])
+    np.testing.assert_allclose(vector_of(read, 7), unit, atol=1e-6)
+
+
+def test_a_file_that_is_no_index_is_bad_input(tmp_path):
+    (tmp_path / "x.faiss").write_bytes(b"not an index")
+    with pytest.raises(BadInput, match=r"x\.faiss is not readable as an index"):
+        load_index(tmp_path / "x.faiss")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 
+import faiss
 import numpy as np
 import polars as pl
 import pytest
@@ -25,7 +26,7 @@ def test_writes_unit_vectors_in_float16_row_by_row(tmp_path):
     artifacts = catalogue(tmp_path)
     outcome = embed(embed_params(batch_size=2), artifacts)
     vectors, summary = artifacts.array("embed", "embeddings"), artifacts.json("embed", "embed")
-    assert sorted(files_of(tmp_path)) == ["embed.json", "embeddings.npy"]
+    assert sorted(files_of(tmp_path)) == ["embed.json", "embeddings.npy", "neighbours.faiss"]
     assert (vectors.dtype, vectors.shape) == (np.float16, (4, 256))
     np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float32), axis=1), 1, atol=1e-3)
     assert summary["sha256"] == hashlib.sha256(vectors.tobytes()).hexdigest()
@@ -70,6 +71,22 @@ def test_without_unit_norm_the_headline_warns_of_norms_that_follow_length(tmp_pa
     np.testing.assert_allclose(
         norms.max(), artifacts.json("embed", "embed")["norms"]["max"], rtol=1e-3
     )
+
+
+def test_the_index_answers_by_cosine_with_the_row_numbers_of_the_items(tmp_path):
+    # On a circle at 0, 10, 30 and 180 degrees, and of different lengths.
+    angles, lengths = np.deg2rad([0, 10, 30, 180]), np.array([[1], [100], [0.1], [10]])
+    vectors = (np.stack([np.cos(angles), np.sin(angles)], axis=1) * lengths).astype(np.float32)
+    ids = pl.Series("item_id", list("abcd"))
+    frame = pl.DataFrame([ids, pl.Series("vector", vectors.tolist(), dtype=pl.List(pl.Float32))])
+    frame[::-1].write_parquet(put(tmp_path, "vectors.parquet"))
+    artifacts = catalogue(tmp_path)
+    settings = {"encoder": "precomputed", "path": "data/raw/vectors.parquet", "unit_norm": False}
+    embed(embed_params(**settings), artifacts)
+    index = faiss.read_index(str(artifacts.folder("embed") / "neighbours.faiss"))
+    cosines, rows = index.search(np.array([[1, 0]], dtype=np.float32), 4)
+    assert rows.tolist() == [[0, 1, 2, 3]]
+    np.testing.assert_allclose(cosines[0], np.cos(angles), atol=1e-3)
 
 
 @pytest.mark.parametrize("form", ["lists", "arrays", "columns", "folder"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from sidmint.cli.output import console, emit
-from sidmint.cli.workspace import open_store, open_workspace
-from sidmint.errors import BadInput
+from sidmint.cli.workspace import item_titles, open_store, open_workspace
+from sidmint.errors import BadInput, did_you_mean
 
 
 def answer(user: str | None, history: str | None, k: int, as_json: bool) -> None:
@@ -25,10 +26,10 @@ def answer(user: str | None, history: str | None, k: int, as_json: bool) -> None
             f"after [bold]{len(items)}[/] items, by the {found.recommender} of {found.version}:"
         )
         table = Table("", "item", "Semantic ID", "score", "title", box=None)
-        titles = _titles()
+        titles = item_titles()
         for place, row in enumerate(found.items, start=1):
-            title = titles.get(row.item_id, "")
-            table.add_row(str(place), row.item_id, row.semantic_id, f"{row.score:.3f}", title)
+            item, title = Text(row.item_id), Text(titles.get(row.item_id, ""))
+            table.add_row(str(place), item, row.semantic_id, f"{row.score:.3f}", title)
         console.print(table)
 
     emit(found.to_dict(), as_json, render)
@@ -46,18 +47,6 @@ def _of_user(user: str) -> list[str]:
     events = open_workspace().artifacts.interactions()
     items = events.filter(events["user_id"] == user)["item_id"].to_list()
     if not items:
-        import difflib
-
-        near = difflib.get_close_matches(user, events["user_id"].unique().sort().to_list(), n=3)
-        close = f"; near it: {', '.join(near)}" if near else ""
+        close = did_you_mean(user, events["user_id"].unique().sort().to_list(), most=3)
         raise BadInput(f"user {user!r} has no event in the log{close}")
     return items
-
-
-def _titles() -> dict[str, str]:
-    """Titles of the workspace's items; none where ingest has not run here."""
-    try:
-        items = open_workspace().artifacts.items()
-    except BadInput:
-        return {}
-    return dict(zip(items["item_id"].to_list(), items["title"].to_list(), strict=True))

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sidmint.cli import published_tables
+from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
 from sidmint.errors import BadInput, Refused
@@ -255,5 +256,6 @@ def register(app: typer.Typer) -> None:
         verify,
         reading.lookup,
         reading.items,
+        neighbours,
     ):
         app.command(rich_help_panel=PANEL)(command)

@@ -46,6 +46,20 @@ def open_workspace() -> Workspace:
     return Workspace(find_workspace(Path(os.environ.get(VARIABLE) or ".")))
 
 
+def item_titles() -> dict[str, str]:
+    """Titles of the workspace's items by id; none where ingest has not run, or found no titles."""
+    from sidmint.errors import BadInput
+
+    try:
+        items = open_workspace().artifacts.items()
+    except BadInput:
+        return {}
+    if "title" not in items.columns:
+        return {}
+    titles = items["title"].fill_null("").to_list()
+    return dict(zip(items["item_id"].to_list(), titles, strict=True))
+
+
 def open_store() -> VersionStore:
     """The registry of published versions that the workspace's params.yaml names."""
     from sidmint.publishing.store import VersionStore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from typing import Annotated, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sidmint.contracts import METRICS, Metric, describe_metric
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 from sidmint.information import LEAST_SHARE
 from sidmint.settings import Settings
 
@@ -158,9 +157,7 @@ def _metric_of(name: str, key: str) -> Metric:
         return describe_metric(metric_at(name, 1))
     except BadInput as error:
         known = [pattern.replace("{level}", "level") for pattern in METRICS]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise BadInput(f"{key}: {error}{hint}") from error
+        raise BadInput(f"{key}: {error}{did_you_mean(name, known)}") from error
 
 
 def metric_at(name: str, level: int) -> str:

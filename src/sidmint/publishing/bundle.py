@@ -13,7 +13,7 @@ import polars as pl
 
 from sidmint import __version__
 from sidmint.artifacts import Artifacts, dump_json
-from sidmint.contracts import SemanticIds, require_columns
+from sidmint.contracts import Items, SemanticIds, require_columns
 from sidmint.errors import BadInput, Refused
 from sidmint.publishing.files import copy_regular, digest
 from sidmint.publishing.judged import JUDGED, changes, fingerprints
@@ -21,6 +21,9 @@ from sidmint.publishing.judging import measured
 
 FORMAT = 1
 """Version of the manifest's own form."""
+
+NEIGHBOURS = "neighbours.faiss"
+"""The index in a release; the same name under data/build/embed."""
 
 TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
 
@@ -89,6 +92,7 @@ def fill(folder: Path, artifacts: Artifacts, of: Contents) -> dict[str, Any]:
         "sidmint_version": __version__,
         "tokenizer": tokenizer,
         **describe_table(folder / "sids.parquet", artifacts.json("train", "tokenizer", tokenizer)),
+        "neighbours": _neighbours(folder / "sids.parquet", artifacts),
         "catalogue_digest": _catalogue_digest(artifacts),
         "dvc_lock_sha256": of.beside.get("dvc.lock"),
         **_git_state(artifacts.layout.root),
@@ -141,6 +145,35 @@ def describe_table(table: Path, tokenizer: Mapping[str, Any]) -> dict[str, Any]:
             "separator": "-",
         },
     }
+
+
+def describe_neighbours(embedding: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of the index needs: `embedding` is what embed.json says of its vectors.
+
+    Row n is row n of sids.parquet. Vectors have unit norm, so that inner products with a query
+    of unit norm are cosines. `encoder` makes the vector of a new item: `model` reads the text
+    that `template` makes of its columns.
+    """
+    keys = ("model", "template", "unit_norm", "second")
+    return {
+        "file": NEIGHBOURS,
+        "metric": "cosine",
+        "dimensions": embedding["dim"],
+        "num_items": embedding["num_items"],
+        "encoder": {"name": embedding["encoder"], **{key: embedding[key] for key in keys}},
+    }
+
+
+def _neighbours(table: Path, artifacts: Artifacts) -> dict[str, Any]:
+    described = describe_neighbours(artifacts.json("embed", "embed"))
+    listed = pl.read_parquet(table, columns=[SemanticIds.ITEM_ID])[SemanticIds.ITEM_ID]
+    indexed = artifacts.items()[Items.ITEM_ID]
+    if not listed.equals(indexed) or described["num_items"] != len(indexed):
+        raise BadInput(
+            "sids.parquet, the catalogue and the index of neighbours list other items than each "
+            "other; `sidmint run` brings every stage up to date"
+        )
+    return described
 
 
 def _is_suffixed(frame: pl.DataFrame, levels: int) -> bool:

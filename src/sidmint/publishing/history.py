@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
 from sidmint.contracts import Metric, describe_metric
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 from sidmint.publishing.store import VersionStore
 
 Status = Literal["champion", "published", "abandoned"]
@@ -94,9 +93,8 @@ def metric_history(store: VersionStore, metric: str) -> History:
     measured = {row.version: store.release(row.version).metrics for row in rows}
     known = sorted(set().union(*measured.values()))
     if metric not in known:
-        close = difflib.get_close_matches(metric, known, n=5, cutoff=0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else "`sidmint metrics` lists them"
-        raise BadInput(f"no version has a metric {metric!r}; {hint}")
+        hint = did_you_mean(metric, known, most=5) or "; `sidmint metrics` lists them"
+        raise BadInput(f"no version has a metric {metric!r}{hint}")
     described = _describe(metric)
     values = tuple(
         Value(

@@ -31,6 +31,8 @@ JUDGED = (
     Artifact("ingest", "items.parquet", shared=True),
     Artifact("ingest", "profile.json", shared=True, optional=True),
     Artifact("embed", "embeddings.npy", shared=True),
+    Artifact("embed", "embed.json", shared=True),
+    Artifact("embed", "neighbours.faiss", "neighbours.faiss", shared=True),
     Artifact("train", "tokenizer.safetensors", "tokenizer/tokenizer.safetensors"),
     Artifact("train", "tokenizer.json", "tokenizer/tokenizer.json"),
     Artifact("assign", "sids.parquet", "sids.parquet"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
 
 from sidmint.contracts import SemanticIds
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
@@ -56,8 +55,7 @@ def recommend_next(release: Release, history: list[str], k: int) -> Answer:
     rows = {name: row for row, name in enumerate(published[SemanticIds.ITEM_ID].to_list())}
     unknown = [item for item in history if item not in rows]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], list(rows), n=3)
-        close = f"; near it: {', '.join(near)}" if near else ""
+        close = did_you_mean(unknown[0], rows, most=3)
         raise BadInput(f"{release.version} has no item {unknown[0]!r}{close}")
     asked = Sequences.of([[rows[item] for item in history]])
     found = recommender.recommend(asked, min(k, len(table)), exclude_history=True)

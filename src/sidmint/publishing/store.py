@@ -17,7 +17,6 @@ reads a folder that nobody changes.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from sidmint.artifacts import dump_json
-from sidmint.errors import BadInput, Refused, RegistryConflict
+from sidmint.errors import BadInput, Refused, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
 from sidmint.publishing.audit import AuditLog, seal
 from sidmint.publishing.files import (
@@ -261,5 +260,4 @@ def _number(version: str) -> int:
 def _nearest(version: str, known: list[str]) -> str:
     if not known:
         return ", which is empty"
-    close = difflib.get_close_matches(version, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; the newest is {known[-1]}"
+    return did_you_mean(version, known) or f"; the newest is {known[-1]}"

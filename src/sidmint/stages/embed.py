@@ -1,7 +1,9 @@
-"""Stage `embed`: one vector an item.
+"""Stage `embed`: one vector an item, and what is near it.
 
 Reads the items of `ingest` (and, for `precomputed` and `second`, a file under data/raw);
-writes embeddings.npy, float16 (N, D) in the row order of the items, and embed.json.
+writes embeddings.npy, float16 (N, D) in the row order of the items, neighbours.faiss, an index of
+them by cosine under the same row numbers, and embed.json. The index holds the vectors once more,
+in float32: twice the bytes of embeddings.npy. It is published, the vectors are not.
 """
 
 from __future__ import annotations
@@ -30,12 +32,13 @@ from sidmint.embedding.checks import norms
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
+from sidmint.neighbours import build_index
 from sidmint.params import EmbedParams, Params
 from sidmint.progress import Track, silent
 from sidmint.sources.frames import read_frame
 from sidmint.types import Floats, Outcome
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
@@ -69,6 +72,7 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
     summary = _origin(settings, model) | summarise(halves, raw_norms, texts)
     with artifacts.writing("embed") as out:
         out.array("embeddings", halves)
+        out.index("neighbours", build_index(halves.astype(np.float32)))
         out.json("embed", summary)
     return Outcome(_headline(summary))
 
