@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, did_you_mean
 from sidmint.layout import Layout
 from sidmint.params import parse_params
 
@@ -42,7 +42,8 @@ def preset(name: str) -> Preset:
     """The preset called `name`; `BadInput` lists the known."""
     known = presets()
     if name not in known:
-        raise BadInput(f"unknown preset {name!r}; choose one of: {', '.join(known)}")
+        close = did_you_mean(name, known)
+        raise BadInput(f"unknown preset {name!r}; choose one of: {', '.join(known)}{close}")
     return known[name]
 
 
