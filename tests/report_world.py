@@ -214,8 +214,9 @@ def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) 
         dead = int((counts == 0).sum())
         num_prefixes = len(np.unique(codes[:, :level], axis=0))
         errors = (1 / (1 + level), 0.5 + level / 10, 0.8 / (1 + level), 0.6 + level / 10)
+        added = (3.5 / level, 4.0 / level, float(share.max()))
         levels.append(
-            (level, size, perplexity, dead, 0.4, perplexity / level, num_prefixes, *errors)
+            (level, size, perplexity, dead, 0.4, perplexity / level, num_prefixes, *added, *errors)
         )
         floor = float((share**2).sum())
         for kappa in (0.1, 0.25, 0.5, 1.0, 2.0):
@@ -242,6 +243,9 @@ def _diagnose(artifacts: Artifacts, name: str, codes: Any, items: pl.DataFrame) 
             "gini",
             "branching",
             "num_prefixes",
+            "information",
+            "possible_information",
+            "top_code_share",
             "relative_mse",
             "cosine",
             "latent_relative_mse",
