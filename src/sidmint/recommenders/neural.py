@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -60,10 +61,12 @@ class NeuralRecommender(Recommender):
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)
             self.module = self.build(table).to(self._device)
+            examples = self.examples(sequences)
             curve = train(
                 self.module,
                 self.loss,
-                self.examples(sequences),
+                examples,
+                self.num_targets(examples),
                 self.config,
                 self._judge(validation, seed),
                 seed,
@@ -131,6 +134,10 @@ class NeuralRecommender(Recommender):
     def examples(self, sequences: Sequences) -> Sequences:
         """What a training step draws from; whole sequences, cut to their newest events."""
         return sequences.last(self.config.max_length)
+
+    def num_targets(self, examples: Sequences) -> npt.NDArray[np.int64]:
+        """How many events of each example `loss` takes its mean over; all of them by default."""
+        return examples.lengths
 
     @abstractmethod
     def loss(self, rows_BT: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -149,6 +150,10 @@ class Tiger(NeuralRecommender):
         at = pairs.offsets[:-1]
         items = np.insert(pairs.items, at, self._user_tokens(pairs))
         return Sequences(items.astype(np.int32), pairs.offsets + np.arange(len(pairs) + 1))
+
+    def num_targets(self, examples: Sequences) -> npt.NDArray[np.int64]:
+        """One an example: its last event."""
+        return np.ones(len(examples), dtype=np.int64)
 
     def loss(self, rows_BT: Tensor) -> Tensor:
         """Mean over examples of the sum over levels of -log p(code | history, codes before it).
