@@ -109,6 +109,27 @@ class Layout:
             )
         return resolved
 
+    def registry(self, path: str) -> Path:
+        """The folder of the registry that `registry_path` let pass, as it lies on this disk.
+
+        `BadInput` where a link leads it out of the workspace or to what the project keeps, or
+        where it or a folder above it is a file.
+        """
+        folder = self.inside(path)
+        inner = folder.relative_to(self.root.resolve()).parts
+        if not inner or inner[0] in _KEPT or inner[0].startswith("."):
+            raise BadInput(
+                f"registry.path {path!r} is a link to {folder}, which the project itself keeps; "
+                "name a folder such as registry/shop"
+            )
+        for part in (folder, *folder.parents):
+            if part.exists() and not part.is_dir():
+                raise BadInput(
+                    f"registry.path {path!r}: {part} is a file, where the registry wants a folder; "
+                    "name a folder such as registry/shop"
+                )
+        return folder
+
 
 def find_workspace(start: Path) -> Layout:
     """The workspace that `start` lies in: the nearest folder with params.yaml and dvc.yaml."""

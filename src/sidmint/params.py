@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
-from sidmint.layout import registry_path, safe_name
+from sidmint.layout import Layout, registry_path, safe_name
 from sidmint.settings import Settings, parse_settings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -284,7 +284,7 @@ class Params(Settings):
 
 
 def load_params(path: Path) -> Params:
-    """The checked contents of a params.yaml.
+    """The checked contents of a params.yaml, which lies at the root of its workspace.
 
     Raises `BadInput` naming the file, the key and, for an unknown key, the nearest known one.
     """
@@ -294,7 +294,9 @@ def load_params(path: Path) -> Params:
         raise BadInput(f"{path} is not there; run inside a workspace") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is not valid YAML: {error}") from error
-    return parse_params(values, str(path))
+    params = parse_params(values, str(path))
+    Layout(path.parent).registry(params.registry.path)  # found before the first stage runs
+    return params
 
 
 def parse_params(values: Any, where: str) -> Params:

@@ -11,7 +11,7 @@ import pytest
 
 import releases
 from releases import CODES, Built, build_workspace
-from sidmint.errors import Refused
+from sidmint.errors import BadInput, Refused
 from sidmint.publishing import bundle
 from sidmint.publishing.files import copy_regular
 from sidmint.publishing.judged import JUDGED, fingerprints
@@ -186,4 +186,37 @@ def test_metrics_swapped_while_copying_are_refused(
 
     monkeypatch.setattr(bundle, "copy_regular", late)
     with pytest.raises(Refused, match=r"being published: evaluate/metrics\.json has other bytes"):
+        built.publish("two")
+
+
+def test_nobody_leads_while_one_verdict_is_broken(template: Path, tmp_path: Path) -> None:
+    """The leader might be the one that was tampered with; who names a tokenizer asks for it."""
+    built = Built(shutil.copytree(template, tmp_path / "w"))
+    built.judge("one")
+    weights = built.layout.stage("train", "one") / "tokenizer.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"x")
+    for override in (None, WHY):
+        with pytest.raises(Refused, match=r"train/tokenizer\.safetensors has other") as caught:
+            built.publish(None, override)
+        assert "--override" not in str(caught.value)
+    assert built.publish("two").changed
+
+
+@pytest.mark.parametrize("text", ["stages: [", "- 1", "\x00"])
+def test_a_lock_file_that_is_none_is_bad_input(built: Built, text: str) -> None:
+    (built.root / "dvc.lock").write_text(text)
+    with pytest.raises(BadInput, match=r"dvc\.lock"):
+        built.publish("two")
+
+
+@pytest.mark.parametrize("artifacts", [[], None, {"params.yaml": 3}])
+def test_digests_of_another_form_are_no_verdict(built: Built, artifacts: object) -> None:
+    forge(built, lambda verdict: verdict.update(artifacts=artifacts))
+    with pytest.raises(BadInput, match="is no verdict"):
+        built.publish("two")
+
+
+def test_a_rule_without_a_name_is_no_verdict(built: Built) -> None:
+    forge(built, lambda verdict: verdict["rules"][0].update(name=["n_eff"]))
+    with pytest.raises(BadInput, match="is no verdict"):
         built.publish("two")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from releases import FACTS, Built, build_workspace, publish_bare
 from sidmint.errors import StorageFailed
+from sidmint.publishing.audit import AuditLog
 from sidmint.publishing.files import digest
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
@@ -175,3 +177,19 @@ def test_a_publish_stopped_before_the_snapshot_is_brought_level(
     assert sync_champion(built.layout, built.store)
     assert '"version": "v0001"' in built.layout.champion.read_text()
     assert not sync_champion(built.layout, built.store)
+
+
+def test_a_log_line_that_finds_no_room_says_that_the_champion_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = VersionStore(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditLog, "append", full)
+        with pytest.raises(StorageFailed, match="v0001 is champion, and the next") as failed:
+            publish_bare(store)
+    assert "stays as it was" not in str(failed.value)
+    assert store.release().version == "v0001"
+    assert store.recover()

@@ -15,7 +15,7 @@ import yaml
 from releases import CODES, Built, build_workspace, case_table
 from sidmint.errors import BadInput, Refused
 from sidmint.gate.verdict import RuleResult
-from sidmint.params import parse_params
+from sidmint.params import load_params, parse_params
 from sidmint.publishing.history import list_versions
 from sidmint.publishing.release import Override, rollback
 from sidmint.publishing.verify import verify
@@ -283,6 +283,25 @@ def test_a_registry_outside_the_workspace_is_bad_input(built: Built) -> None:
 def test_a_registry_that_is_no_folder_of_its_own_is_refused(path: str, why: str) -> None:
     with pytest.raises(BadInput, match=rf"registry\.path .*{why}.*name a folder such as"):
         parse_params({"registry": {"path": path}}, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("link", "which the project itself keeps"),
+        ("notes.txt", r"notes\.txt is a file"),
+        ("notes.txt/registry", r"notes\.txt is a file"),
+        ("params.yaml", r"params\.yaml is a file"),
+    ],
+)
+def test_a_registry_that_leads_elsewhere_is_refused_when_params_are_read(
+    built: Built, path: str, why: str
+) -> None:
+    (built.root / "notes.txt").write_text("mine")
+    (built.root / "link").symlink_to(built.layout.build)
+    built.set_params(registry={"path": path, "model_name": "m"})
+    with pytest.raises(BadInput, match=rf"registry\.path {path!r}.*{why}"):
+        load_params(built.layout.params)
 
 
 def test_a_registry_that_is_a_file_is_named(built: Built) -> None:

@@ -94,6 +94,18 @@ LIES = {
         lambda log: log[1].update(override=False),
         "line 2 says override False of v0002, its manifest True",
     ),
+    "another reason": (
+        lambda log: log[1].update(reason="launch day"),
+        "line 2 says reason 'launch day' of v0002, its manifest 'a demo tonight'",
+    ),
+    "an override left out": (
+        lambda log: log[1].pop("override"),
+        "line 2 says override False of v0002, its manifest True",
+    ),
+    "a rollback to another tokenizer": (
+        lambda log: log[2].update(tokenizer="two"),
+        "line 3 says tokenizer 'two' of v0001, its manifest 'one'",
+    ),
     "nothing overruled": (
         lambda log: log[1].update(overruled=[]),
         "line 2 says overruled [] of v0002, its manifest ['retention_at_100",
@@ -128,12 +140,17 @@ def test_a_workspace_that_is_behind_the_registry_is_no_problem(built: Built) -> 
     assert problems(built) == ()
 
 
-@pytest.mark.parametrize("name", ["log.jsonl", "champion.json", "versions"])
+@pytest.mark.parametrize("name", ["log.jsonl", "champion.json", "versions", "staging", ".lock"])
 def test_a_link_in_the_place_of_the_registrys_own_is_told_and_moves_nothing(
     built: Built, tmp_path: Path, name: str
 ) -> None:
     own, elsewhere = built.store.folder / name, tmp_path / "elsewhere"
-    own.rename(elsewhere)
+    if own.exists():
+        own.rename(elsewhere)
+    elif name == "staging":
+        elsewhere.mkdir()
+    else:
+        elsewhere.write_text("precious")
     own.symlink_to(elsewhere)
     assert f"{name} is a link, not the registry's own" in problems(built)
     before = os.readlink(own), sorted(path.name for path in elsewhere.parent.iterdir())
@@ -141,3 +158,18 @@ def test_a_link_in_the_place_of_the_registrys_own_is_told_and_moves_nothing(
         rollback(built.params, built.layout, to="v0001", by="test")
     assert built.store.champion().version == "v0003"  # type: ignore[union-attr]
     assert (os.readlink(own), sorted(path.name for path in elsewhere.parent.iterdir())) == before
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "champion.json", "versions", "staging", ".lock"])
+def test_another_kind_of_thing_in_the_place_of_the_registrys_own_is_told(
+    built: Built, name: str
+) -> None:
+    own = built.store.folder / name
+    is_folder = name in ("versions", "staging")
+    if own.exists():
+        own.rename(built.root / "elsewhere")
+    own.touch() if is_folder else own.mkdir()
+    said = f"{name} is not a regular {'folder' if is_folder else 'file'}"
+    assert said in problems(built)
+    with pytest.raises(Refused, match=said):
+        built.store.recover()

@@ -196,6 +196,14 @@ def test_a_broken_file_of_the_workspace_is_named(
         read(built.layout)
 
 
+def test_a_history_beyond_the_range_of_floats_is_named(built: Built) -> None:
+    built.publish("one")
+    path = built.layout.champion_folder / HISTORY
+    path.write_text(path.read_text().replace("2.5", "1" + "0" * 400))
+    with pytest.raises(BadInput, match=r"history\.json: n_eff is no number that a float can hold"):
+        read_history(built.layout)
+
+
 def test_rows_of_another_catalogue_are_refused() -> None:
     cases = pl.DataFrame({"user_id": ["u"], "query_row": [0], "target_row": [4]})
     with pytest.raises(BadInput, match="rows of 4 items"):

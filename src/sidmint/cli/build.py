@@ -104,7 +104,7 @@ def _check_everything(here: Workspace) -> None:
 
     check_settings(here.params)
     check_recommender(here.params)
-    sync_champion(here.layout, VersionStore(here.layout.inside(here.params.registry.path)))
+    sync_champion(here.layout, VersionStore(here.layout.registry(here.params.registry.path)))
 
 
 def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:

@@ -65,4 +65,4 @@ def open_store() -> VersionStore:
     from sidmint.publishing.store import VersionStore
 
     here = open_workspace()
-    return VersionStore(here.layout.inside(here.params.registry.path))
+    return VersionStore(here.layout.registry(here.params.registry.path))

@@ -111,6 +111,10 @@ class Verdict:
             stored = {each.name: values[each.name] for each in fields(Verdict)}
             stored["rules"] = tuple(RuleResult(**result) for result in values["rules"])
             stored["not_applied"] = tuple(stored["not_applied"])
+            names = [rule.name for rule in stored["rules"]]
+            digests = stored["artifacts"].values()
+            if not all(isinstance(text, str) for text in (*names, *digests)):
+                raise TypeError("a rule wants a name, and a file its sha256")
             verdict = Verdict(**stored)
             agrees = verdict.to_dict() == values and not any(
                 rule.passed and rule.outcome == "worse" for rule in verdict.rules

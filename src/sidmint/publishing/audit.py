@@ -134,6 +134,8 @@ class AuditLog:
             *lines, torn = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return [], [], b""
+        except OSError as error:
+            return [], [f"log.jsonl cannot be read ({error.strerror})"], b""
         entries: list[Entry] = []
         problems: list[str] = []
         before: Entry | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -86,7 +87,7 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
             "judges again"
         )
     reasons += changes(verdict.artifacts, found.fingerprints)
-    store = VersionStore(artifacts.layout.inside(params.registry.path))
+    store = VersionStore(artifacts.layout.registry(params.registry.path))
     champion = store.champion()
     if (champion.version if champion else None) != verdict.champion:
         # Somebody published since, which the store says when the pointer is to move.
@@ -109,8 +110,8 @@ def choose(
     """The named tokenizer's candidate, else the passing one that leads on `gate.select_by`.
 
     Ties go to the name that sorts first. Where none passes, `Refused` with every reason of
-    every candidate; when `overriding`, the leader of those that the gate judged is returned all
-    the same.
+    every candidate; when `overriding`, the leader is returned all the same. `Refused` too while
+    the verdict on any of them is broken: nobody knows then which of them leads.
     """
     known = params.train.tokenizers
     if tokenizer is not None and tokenizer not in known:
@@ -121,9 +122,8 @@ def choose(
     names = sorted(known) if tokenizer is None else [tokenizer]
     candidates = [examine(params, artifacts, name) for name in names]
     passing = [candidate for candidate in candidates if not candidate.reasons]
-    judged = [candidate for candidate in candidates if not candidate.broken]
-    pool = passing or (judged if overriding else [])
-    if not pool:
+    pool = passing or (candidates if overriding else [])
+    if not pool or any(candidate.broken for candidate in candidates):
         raise Refused(_explain(candidates))
     if len(pool) == 1:
         return pool[0]
@@ -160,13 +160,12 @@ def _outdated(artifacts: Artifacts, tokenizer: str) -> list[str]:
     lock_file = artifacts.layout.root / "dvc.lock"
     if not lock_file.is_file():
         return []
-    current = yaml.safe_load(artifacts.layout.params.read_text(encoding="utf-8")) or {}
-    stages = (yaml.safe_load(lock_file.read_text(encoding="utf-8")) or {}).get("stages", {})
+    current, stages = _yaml(artifacts.layout.params), _yaml(lock_file).get("stages") or {}
     wanted = {"ingest", "embed", "pairs", *(f"{stage}@{tokenizer}" for stage in _BUILDING)}
     reasons = []
     for stage in sorted(wanted & stages.keys()):
-        for key, built_with in stages[stage].get("params", {}).get("params.yaml", {}).items():
-            if _at(current, key) != built_with:
+        for key, built_with in (_at(stages, stage, "params", "params.yaml") or {}).items():
+            if _at(current, *key.split(".")) != built_with:
                 reasons.append(
                     f"{key} in params.yaml was changed after {stage} had run; `sidmint run` brings "
                     "it up to date"
@@ -174,18 +173,31 @@ def _outdated(artifacts: Artifacts, tokenizer: str) -> list[str]:
     return reasons
 
 
-def _at(values: Any, dotted: str) -> Any:
-    for part in dotted.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_bytes()) or {}
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} wants a mapping, has {type(values).__name__}")
+    return values
+
+
+def _at(values: Any, *keys: str) -> Any:
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
     return values
 
 
 def _explain(candidates: list[Candidate]) -> str:
     lines = []
     for candidate in candidates:
-        lines.append(f"{candidate.tokenizer} may not be published:")
-        lines += [f"  - {reason}" for reason in candidate.reasons]
-    if any(not candidate.broken for candidate in candidates):
+        if candidate.reasons:
+            lines.append(f"{candidate.tokenizer} may not be published:")
+            lines += [f"  - {reason}" for reason in candidate.reasons]
+    if not all(candidate.reasons for candidate in candidates):
+        lines.append("`sidmint publish --tokenizer NAME` publishes the table of another one")
+    elif any(not candidate.broken for candidate in candidates):
         lines.append(
             "`sidmint publish --tokenizer NAME --override --reason TEXT --by NAME` publishes all "
             "the same, and says so in the log for ever"

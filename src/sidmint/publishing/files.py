@@ -66,15 +66,18 @@ def copy_regular(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def storing(folder: Path) -> Iterator[None]:
-    """Turns what a file system refuses into `StorageFailed`, which names path and way out."""
+def storing(folder: Path, meanwhile: str = "What is published stays as it was") -> Iterator[None]:
+    """Turns what a file system refuses into `StorageFailed`, which names path and way out.
+
+    `meanwhile` says how things stand then.
+    """
     try:
         yield
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else folder
         raise StorageFailed(
-            f"{where} cannot be written: {error.strerror or error}. What is published stays as it "
-            f"was; free or mend the disk that {folder} lies on, then give the command again"
+            f"{where} cannot be written: {error.strerror or error}. {meanwhile}; free or mend the "
+            f"disk that {folder} lies on, then give the command again"
         ) from error
 
 

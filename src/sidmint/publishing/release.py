@@ -60,7 +60,7 @@ def publish(
     champion no longer (an override does not help: run again); `BadInput` if a stage has not
     run. Publishing the table that is champion already changes nothing.
     """
-    store = VersionStore(layout.inside(params.registry.path))
+    store = VersionStore(layout.registry(params.registry.path))
     candidate = choose(params, artifacts, tokenizer, overriding=override is not None)
     champion = store.champion()
     if champion and _has_table(store.release(champion.version), candidate):
@@ -104,7 +104,7 @@ def rollback(
     """
     if to is not None:
         safe_name(to, "version")
-    store = VersionStore(layout.inside(params.registry.path))
+    store = VersionStore(layout.registry(params.registry.path))
     champion = store.champion()
     if champion is None:
         raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to roll back")

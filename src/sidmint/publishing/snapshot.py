@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from sidmint.artifacts import dump_json
+from sidmint.artifacts import dump_json, require_numbers
 from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
@@ -33,6 +33,7 @@ CASES, HISTORY = "cases.parquet", "history.json"
 CHAMPION_TABLE = "sids.parquet"
 """The champion's ids, which stage recommend trains on beside the candidates'."""
 
+_LATER = "The registry stands as it is, and `sidmint run` brings data/champion level with it"
 _SIDES = ("query", "target")
 
 
@@ -54,7 +55,7 @@ def sync_champion(layout: Layout, store: VersionStore) -> bool:
     changed = False
     while True:
         pointer = store.champion()
-        with storing(layout.champion.parent):
+        with storing(layout.champion.parent, _LATER):
             changed |= _write_snapshot(layout, store, pointer)
         # Whoever wrote last has looked last: of two at once, the older state never stays.
         if store.champion() == pointer:
@@ -157,8 +158,10 @@ def read_history(layout: Layout) -> list[dict[str, Any]] | None:
         return None
     try:
         history = json.loads(path.read_bytes())
+        for version in history:
+            require_numbers(version.get("metrics", {}), str(path))
         return [dict(version) for version in history]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise _not_readable(path, error) from error
 
 

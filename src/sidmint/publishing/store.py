@@ -20,8 +20,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,6 @@ class VersionStore:
     """The registry in `folder`. Making one reads and writes nothing."""
 
     def __init__(self, folder: Path, lock_seconds: float = 60.0) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(
-                f"{folder} is a file, where the registry wants a folder; name another under "
-                "registry.path"
-            )
         self.folder = folder
         self.log = AuditLog(folder / "log.jsonl")
         self._lock_seconds = lock_seconds
@@ -69,10 +65,20 @@ class VersionStore:
         """champion.json."""
         return self.folder / "champion.json"
 
-    def links(self) -> list[str]:
-        """Of the registry's own files and folders those that are links: they may lead anywhere."""
-        own = (self.pointer_file, self.log.path, self.versions_folder, self._staging)
-        return [path.name for path in own if path.is_symlink()]
+    def misplaced(self) -> list[str]:
+        """What lies in the place of the registry's own files and folders: links, other kinds."""
+        files = dict.fromkeys((self.pointer_file, self.log.path, self._lock_file), stat.S_ISREG)
+        folders = dict.fromkeys((self.versions_folder, self._staging), stat.S_ISDIR)
+        found = []
+        for path, is_right in (files | folders).items():
+            with suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if stat.S_ISLNK(mode):
+                    found.append(f"{path.name} is a link, not the registry's own")
+                elif not is_right(mode):
+                    kind = "file" if path in files else "folder"
+                    found.append(f"{path.name} is not a regular {kind}")
+        return found
 
     def champion(self) -> Pointer | None:
         """The pointer as it is now; None where nothing was ever published."""
@@ -80,6 +86,8 @@ class VersionStore:
             text = self.pointer_file.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise BadInput(f"{self.pointer_file} cannot be read ({error.strerror})") from error
         pointer = Pointer.parse(text)
         if pointer is None:
             raise BadInput(
@@ -151,24 +159,28 @@ class VersionStore:
     def _staging(self) -> Path:
         return self.folder / "staging"
 
+    @property
+    def _lock_file(self) -> Path:
+        return self.folder / ".lock"
+
     @contextmanager
     def _writing(self) -> Iterator[Pointer | None]:
         """The lock, with what a killed writer left behind put right; yields the pointer."""
         with self._locked():
-            if self.links():
-                raise Refused(
-                    f"{self.folder}: {', '.join(self.links())} is a link; a registry moves only "
-                    "what lies in its own folder. Put the files themselves there"
-                )
             pointer = self.champion()
             self._settle_log(pointer)
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self._clear_staging()
             self._staging.mkdir()
             self.versions_folder.mkdir(exist_ok=True)
             try:
                 yield pointer
             finally:
-                shutil.rmtree(self._staging, ignore_errors=True)
+                self._clear_staging()
+
+    def _clear_staging(self) -> None:
+        # What stays is part of no version, and the next writer takes it away.
+        with suppress(OSError):
+            shutil.rmtree(self._staging, ignore_errors=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -180,8 +192,13 @@ class VersionStore:
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        if misplaced := self.misplaced():  # before the lock: its file may be the link
+            raise Refused(
+                f"{self.folder}: {'; '.join(misplaced)}; a registry writes only what lies in its "
+                "own folder. Put the file or folder itself there"
+            )
         # flock only: the kernel frees it when its holder is killed, a lock file made by hand stays.
-        lock = FileLock(self.folder / ".lock", timeout=self._lock_seconds, fallback_to_soft=False)
+        lock = FileLock(self._lock_file, timeout=self._lock_seconds, fallback_to_soft=False)
         try:
             with lock:
                 yield
@@ -227,8 +244,10 @@ class VersionStore:
         # Asked again because flock does nothing on some network file systems.
         self._expect(before.version if before else None)
         os.replace(draft, self.pointer_file)
-        sync_folder(self.folder)
-        self.log.append(entry)
+        moved = f"{version} is champion, and the next publish or rollback writes its log line"
+        with storing(self.folder, moved):
+            sync_folder(self.folder)
+            self.log.append(entry)
         return pointer
 
 

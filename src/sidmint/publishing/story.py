@@ -16,15 +16,6 @@ from sidmint.publishing.audit import Entry
 
 ManifestOf = Callable[[str], Any]
 
-_SAID_TWICE: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "tokenizer": lambda manifest: manifest.get("tokenizer"),
-    "by": lambda manifest: manifest.get("created_by"),
-    "override": lambda manifest: manifest.get("override") is not None,
-    "overruled": lambda manifest: manifest.get("overruled"),
-    "previous": lambda manifest: manifest.get("parent"),
-}
-"""What a line about publishing says, and where the manifest says it too."""
-
 
 def story_problems(entries: Sequence[Entry], manifest_of: ManifestOf) -> list[str]:
     """What cannot have happened as `entries` tell it, oldest first; [] if nothing.
@@ -52,8 +43,7 @@ def story_problems(entries: Sequence[Entry], manifest_of: ManifestOf) -> list[st
         if (entry["action"] == "publish") != is_new:
             done = "published again" if entry["action"] == "publish" else "never published"
             problems.append(f"{where} moves the pointer to {version}, which was {done}")
-        if entry["action"] == "publish":
-            problems += _disagreements(where, version, entry, manifest_of(version))
+        problems += _disagreements(where, version, entry, manifest_of(version))
         champion = version
     return problems
 
@@ -61,11 +51,39 @@ def story_problems(entries: Sequence[Entry], manifest_of: ManifestOf) -> list[st
 def _disagreements(where: str, version: str, entry: Entry, manifest: Any) -> list[str]:
     if not isinstance(manifest, dict):
         return []
+    logged, written = _by_log(entry), _by_manifest(manifest)
+    # Whoever rolls back says who and why of the rollback; only the table is the manifest's.
+    names = logged if entry["action"] == "publish" else ("tokenizer",)
     return [
-        f"{where} says {name} {entry.get(name)!r} of {version}, its manifest {said(manifest)!r}"
-        for name, said in _SAID_TWICE.items()
-        if name in entry and entry.get(name) != said(manifest)
+        f"{where} says {name} {logged[name]!r} of {version}, its manifest {written[name]!r}"
+        for name in names
+        if logged[name] != written[name]
     ]
+
+
+def _by_log(entry: Entry) -> dict[str, Any]:
+    """What a line about publishing says; what it leaves out counts as said."""
+    return {
+        "tokenizer": entry.get("tokenizer"),
+        "by": entry.get("by"),
+        "override": bool(entry.get("override")),
+        "reason": entry.get("reason") if entry.get("override") else None,
+        "overruled": entry.get("overruled") or [],
+        "previous": entry.get("previous"),
+    }
+
+
+def _by_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The same, as the manifest says it."""
+    override = manifest.get("override")
+    return {
+        "tokenizer": manifest.get("tokenizer"),
+        "by": manifest.get("created_by"),
+        "override": override is not None,
+        "reason": override.get("reason") if isinstance(override, dict) else None,
+        "overruled": manifest.get("overruled") or [],
+        "previous": manifest.get("parent"),
+    }
 
 
 def snapshot_problems(snapshot: Path, entries: Sequence[Entry]) -> list[str]:

@@ -14,7 +14,7 @@ from sidmint.publishing.store import VersionStore
 from sidmint.publishing.story import snapshot_problems, story_problems
 from sidmint.publishing.versions import Pointer
 
-_OWN_FILES = {"champion.json", "log.jsonl", ".lock"}
+_OWN = {"champion.json", "log.jsonl", ".lock", "versions", "staging"}
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,10 @@ def _logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, s
 
 def _strangers(store: VersionStore) -> list[str]:
     """Files that nobody here writes. Folders beside ours may be other catalogues' registries."""
-    links = [f"{name} is a link, not the registry's own" for name in store.links()]
     strangers = [
         path.name
         for path in store.folder.iterdir()
-        if path.name not in _OWN_FILES and (path.is_symlink() or not path.is_dir())
+        if path.name not in _OWN and (path.is_symlink() or not path.is_dir())
     ]
     known = set(store.versions())
     if store.versions_folder.is_dir():
@@ -147,4 +146,7 @@ def _strangers(store: VersionStore) -> list[str]:
             for path in store.versions_folder.iterdir()
             if path.name not in known or path.is_symlink()
         ]
-    return [*links, *(f"{name} does not belong in the registry" for name in sorted(strangers))]
+    return [
+        *store.misplaced(),
+        *(f"{name} does not belong in the registry" for name in sorted(strangers)),
+    ]
