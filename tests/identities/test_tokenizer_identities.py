@@ -229,8 +229,12 @@ def test_what_training_calls_collapsed_the_default_gate_refuses(level: int, num_
     assert refused == {str(level + 1)}
 
 
-def test_an_uneven_deeper_level_has_not_collapsed() -> None:
+def test_an_uneven_deeper_level_has_not_collapsed_while_it_tells_items_apart() -> None:
+    """Four items of five in one code still leave two of six bits; all but 64 leave next to none."""
     codes = np.zeros((5000, 2), dtype=np.int32)
     codes[:, 0] = np.arange(5000) % 64
-    codes[:64, 1] = np.arange(64)
+    codes[:1000, 1] = np.arange(1000) // 64 + np.arange(1000) % 48
     assert describe_fit(codes, (64, 64), [], 1).collapsed == ()
+    codes[:, 1] = 0
+    codes[:64, 1] = np.arange(64)
+    assert "level 2 collapsed: it adds" in describe_fit(codes, (64, 64), [], 1).collapsed[0]
