@@ -21,7 +21,11 @@ MINUS = "\N{MINUS SIGN}"
 
 KEY_METRICS: dict[str, tuple[str, ...]] = {
     "One id an item": ("collision_rate", "conflict_rate", "largest_bucket", "n_eff_share"),
-    "Codebooks in use": ("perplexity_share_{level}", "dead_code_share_{level}"),
+    "Codebooks in use": (
+        "perplexity_share_{level}",
+        "dead_code_share_{level}",
+        "information_share_{level}",
+    ),
     "Faithful to the vectors": ("relative_mse", "reconstruction_cosine"),
     "Finds what people take next": (
         "hr_at_{k}",
