@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from sidmint.catalogue import build_catalogue
+from sidmint.embedding import item_texts
 from sidmint.errors import BadInput
 from sidmint.params import IngestParams
 from sidmint.sources import SOURCES, SourceFiles
@@ -237,3 +238,31 @@ def test_a_log_of_other_items_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="31 interactions are on items"):
         _propose(tmp_path, _items("sku", "name"), _with_strangers(31))
     assert not _propose(tmp_path, _items("sku", "name"), _with_strangers(0)).drop_unknown
+
+
+def test_records_and_lists_of_jsonl_are_read_as_text_that_embed_takes(tmp_path: Path) -> None:
+    rows = [
+        {
+            "sku": f"x{n}",
+            "name": f"thing {n}",
+            "features": [] if n % 2 else ["red", "soft"],
+            "details": {
+                "Brand": "b",
+                "Sizes": ["S", "M"],
+                "Deep": {"a": 1},
+                "Weight": 3 if n else None,
+            },
+        }
+        for n in range(NUM_ITEMS)
+    ]
+    (tmp_path / "i.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _events("uid", "sku").write_csv(tmp_path / "e.csv")
+    proposal = propose(tmp_path / "i.jsonl", tmp_path / "e.csv")
+    assert proposal.template == "{title}. {description}"
+    assert any('records in details, read as "key: value' in note for note in proposal.notes)
+    params = IngestParams.model_validate({"source": "table", "columns": proposal.columns})
+    raw = SOURCES["table"](params, SourceFiles(tmp_path / "i.jsonl", tmp_path / "e.csv"), 1)
+    texts = item_texts(proposal.template, raw.items)
+    assert texts[0] == "thing 0. Brand: b; Sizes: S, M"
+    assert texts[1] == "thing 1. Brand: b; Sizes: S, M; Weight: 3"
+    assert raw.items["features"].to_list()[:2] == ["red, soft", ""]

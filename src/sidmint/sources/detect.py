@@ -144,6 +144,9 @@ def _propose_columns(
     match = match_columns(items, interactions, items_path, interactions_path)
     seen = [_in_words(items_path, match.items), _in_words(interactions_path, match.interactions)]
     seen.append(_order_in_words(match.interactions, interactions))
+    records = [name for name in match.items.values() if isinstance(items.schema[name], pl.Struct)]
+    if records:
+        seen.append(f'records in {", ".join(records)}, read as "key: value; key: value"')
     columns = match.as_mapping()
     raw = map_tables(items, interactions, columns, items_path, interactions_path)
     return columns, raw, seen

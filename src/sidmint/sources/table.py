@@ -68,8 +68,14 @@ def map_tables(
 
 
 def plain_items(items: pl.DataFrame) -> pl.DataFrame:
-    """Lists of text as one text (`categories` as a path), `price` as a number."""
+    """Lists of text as one text (`categories` as a path), records as "key: value; key: value".
+
+    `price` as a number. What lies deeper than a record of texts, numbers and lists of them has no
+    plain form and stays as it is: who names it in a template is told.
+    """
     for name, dtype in items.schema.items():
+        if isinstance(dtype, pl.Struct):
+            items = items.with_columns(_record(name, dtype).alias(name))
         if isinstance(dtype, pl.Categorical | pl.Enum):
             items = items.with_columns(pl.col(name).cast(pl.String))
         if not isinstance(dtype, pl.List):
@@ -85,6 +91,23 @@ def plain_items(items: pl.DataFrame) -> pl.DataFrame:
         digits = pl.col("price").str.replace_all(r"[\s$€£,]", "")
         items = items.with_columns(digits.cast(pl.Float64, strict=False))
     return items
+
+
+def _record(name: str, dtype: pl.Struct) -> pl.Expr:
+    """A record's own fields as "key: value; key: value", null where it has none filled."""
+    parts = []
+    for field in dtype.fields:
+        value = pl.col(name).struct.field(field.name)
+        if isinstance(field.dtype, pl.List) and not field.dtype.inner.is_nested():  # type: ignore[union-attr]
+            value = value.cast(pl.List(pl.String)).list.join(", ", ignore_nulls=True)
+        elif field.dtype.is_nested():  # type: ignore[union-attr]
+            continue
+        text = value.cast(pl.String).str.strip_chars()
+        parts.append(pl.when(text != "").then(pl.concat_str(pl.lit(f"{field.name}: "), text)))
+    if not parts:
+        return pl.lit(None, dtype=pl.String)
+    joined = pl.concat_str(parts, separator="; ", ignore_nulls=True)
+    return pl.when(joined != "").then(joined)
 
 
 def _mapping_by_table(
