@@ -80,7 +80,7 @@ def write_page(rows: Sequence[Row], path: Path) -> None:
 
 
 def _older(rows: Sequence[Row]) -> str:
-    num_older = sum(row["result_version"] < RESULT_VERSION for row in rows if _is_trained(row))
+    num_older = sum(map(_is_older, rows))
     if not num_older:
         return ""
     return (
@@ -90,8 +90,8 @@ def _older(rows: Sequence[Row]) -> str:
     )
 
 
-def _is_trained(row: Row) -> bool:
-    return row["recommender"] not in FLOORS
+def _is_older(row: Row) -> bool:
+    return row["recommender"] not in FLOORS and row["result_version"] < RESULT_VERSION
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -101,7 +101,7 @@ def _table(rows: Sequence[Row]) -> str:
         entropy = _mean(members, "composition_entropy") if name else None
         cells = [
             name or "-",
-            kind,
+            f"{kind} (older code)" if any(map(_is_older, members)) else kind,
             ", ".join(str(row["seed"]) for row in members),
             *figures,
             f"{entropy:.3f}" if entropy is not None else "-",
