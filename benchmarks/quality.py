@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 from quality_page import write_page
 from quality_runs import RUNS
+from row_files import read_lines
 
 from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Interactions, Items
@@ -94,10 +95,7 @@ def main() -> None:
 
 def read_rows() -> list[dict[str, Any]]:
     """The finished runs; of two with one key the later."""
-    if not ROWS.exists():
-        return []
-    rows = [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
-    return list({row["key"]: row for row in rows}.values())
+    return list({row["key"]: row for row in read_lines(ROWS)}.values())
 
 
 def load_catalogue(folder: Path) -> Catalogue:

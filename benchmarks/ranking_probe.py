@@ -25,6 +25,7 @@ import polars as pl
 import torch
 from ranking_page import write_page
 from recommenders import fitted_codes
+from row_files import read_lines
 
 from sidmint.errors import BadInput
 from sidmint.pairs import swing
@@ -60,9 +61,7 @@ def main() -> None:
 
 def read_rows() -> list[dict[str, Any]]:
     """The finished rows, sorted by what they are of."""
-    if not ROWS.exists():
-        return []
-    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    return read_lines(ROWS)
 
 
 def _run_seed(arguments: argparse.Namespace, seed: int, items_a_row: list[float]) -> None:

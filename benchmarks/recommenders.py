@@ -1,12 +1,11 @@
 """What ids are worth to a recommender: docs/RECOMMENDERS.md, row by row.
 
     python benchmarks/recommenders.py --data FOLDER [--catalogues beauty] [--seeds 7]
-                                      [--only rq_vae,sasrec] [--ties file] [--large]
-                                      [--processes 2] [--page-only]
+                                      [--only rq_vae,sasrec] [--ties file] [--processes 2]
+                                      [--page-only]
 
 FOLDER is that of benchmarks/quality.py. A row is one recommender on one table of ids: every
-tokenizer under the same `causal` backbone, and the recommenders that use no id; `--large` trains
-a backbone as large as an hour of two cores allows instead. Protocol
+tokenizer under the same `causal` backbone, and the recommenders that use no id. Protocol
 leave-one-out, history not masked, the checkpoint chosen on validation, hits counted by items.
 A finished row is one line of docs/results/recommenders.jsonl that says all it depends on; what
 is there is not made again, and the page is written anew after every row.
@@ -28,6 +27,7 @@ import numpy as np
 import polars as pl
 from quality_runs import RUNS
 from recommenders_page import write_page
+from row_files import read_lines
 
 from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Interactions, Items
@@ -59,9 +59,6 @@ BACKBONE = {
 }
 """`causal`, the same for every table, sized for six minutes of two cores."""
 
-LARGE = {**BACKBONE, "width": 128, "hidden": 256, "heads": 4, "learning_rate": 1.5e-3}
-"""`causal` as good as an hour of two cores makes it."""
-
 WITHOUT_IDS: dict[str, dict[str, Any]] = {
     "popularity": {},
     "last_item": {},
@@ -87,7 +84,6 @@ class Run:
     tokenizer: str | None
     tokenizer_settings: Mapping[str, Any] | None
     seed: int
-    size: str = "small"
     result_version: int = RESULT_VERSION
     tokenizer_version: int = TOKENIZER_VERSION
 
@@ -137,9 +133,7 @@ def main() -> None:
 
 def read_rows() -> list[dict[str, Any]]:
     """The finished rows, sorted by what they are of."""
-    if not ROWS.exists():
-        return []
-    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    return read_lines(ROWS)
 
 
 def load_world(folder: Path, ties: str) -> World:
@@ -182,14 +176,13 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
         for catalogue in arguments.catalogues.split(","):
             for name in names:
                 kind = name if name in WITHOUT_IDS else "causal"
-                settings = WITHOUT_IDS.get(name, LARGE if arguments.large else BACKBONE)
+                settings = WITHOUT_IDS.get(name, BACKBONE)
                 recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
                 if name in WITHOUT_IDS:
                     yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)
                     continue
                 config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
-                size = "large" if arguments.large else "small"
-                yield Run(catalogue, arguments.ties, kind, recommender, name, config, seed, size)
+                yield Run(catalogue, arguments.ties, kind, recommender, name, config, seed)
 
 
 def _measure(run: Run, data: Path) -> dict[str, Any]:
@@ -278,8 +271,8 @@ def _append(row: Mapping[str, Any]) -> None:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
-    name, size = row["tokenizer"] or "", row.get("size", "small")
-    return row["catalogue"], row["ties"], row["recommender"], size, name, str(row["seed"])
+    name = row["tokenizer"] or ""
+    return row["catalogue"], row["ties"], row["recommender"], name, str(row["seed"])
 
 
 def _arguments() -> argparse.Namespace:
@@ -289,7 +282,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="7")
     parser.add_argument("--only", help="names of rows, comma-separated; all by default")
     parser.add_argument("--ties", choices=("file", "shuffled"), default="file")
-    parser.add_argument("--large", action="store_true", help="the backbone of an hour")
     parser.add_argument("--processes", type=int, default=2, help="rows at a time, a thread each")
     parser.add_argument("--page-only", action="store_true", help="write the page from the rows")
     return parser.parse_args()

@@ -29,12 +29,11 @@ One table of ids, one recommender, one question: which item comes next? Written 
 
 from the lines of docs/results/recommenders.jsonl, each of which holds its settings, seeds and
 seconds. Every tokenizer (3 x 256, MiniLM vectors, a suffix where codes collide) is used by the
-same `causal` recommender, sized for six minutes of two cores; `causal, large` is the same one
-trained for up to an hour. `sasrec`, `semantic_knn` (the vectors themselves), `last_item` and
-`popularity` use no id. Amazon 2014 5-core, leave-one-out, history not masked, checkpoint chosen on
-validation by NDCG@10, hits counted by items (by code tuple beside it, where colliding items share
-their hits). The mean over seeds, and half the range where there are several; with one seed a
-difference below .002 in NDCG@10 says nothing.
+same `causal` recommender, sized for six minutes of two cores. `sasrec`, `semantic_knn` (the
+vectors themselves), `last_item` and `popularity` use no id. Amazon 2014 5-core, leave-one-out,
+history not masked, checkpoint chosen on validation by NDCG@10, hits counted by items (by code tuple
+beside it, where colliding items share their hits). The mean over seeds, and half the range where
+there are several; with one seed a difference below .002 in NDCG@10 says nothing.
 
 Do not set these rows beside those of another code base: only ratios between rows of one backbone
 can be compared with the papers' ratios.
@@ -116,13 +115,8 @@ def _by_name(rows: Sequence[Row]) -> list[tuple[tuple[str, str], list[Row]]]:
     """Rows of one table and recommender together, the best NDCG@10 first."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row["tokenizer"] or "", _used_by(row)].append(row)
+        groups[row["tokenizer"] or "", row["recommender"]].append(row)
     return sorted(groups.items(), key=lambda group: (-_mean(group[1], NDCG), group[0]))
-
-
-def _used_by(row: Row) -> str:
-    is_large = row.get("size", "small") == "large"
-    return f"{row['recommender']}, large" if is_large else str(row["recommender"])
 
 
 def _under_causal(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -263,7 +257,7 @@ def _prediction(rows: Sequence[Row]) -> str:
         (row, measured[row["catalogue"], row["tokenizer"], row["seed"]]["metrics"])
         for row in rows
         if row["ties"] == "file"
-        and _used_by(row) == "causal"
+        and row["recommender"] == "causal"
         and row["result_version"] == RESULT_VERSION
         and (row["catalogue"], row["tokenizer"], row["seed"]) in measured
     ]

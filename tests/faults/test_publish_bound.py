@@ -127,6 +127,11 @@ def test_an_invented_rule_in_place_of_all_is_named(built: Built) -> None:
     assert "the verdict has a rule mine, which params.yaml does not ask for" in said
 
 
+def test_a_verdict_that_names_another_table_is_named(built: Built) -> None:
+    forge(built, lambda verdict: verdict.update(table_sha256="0" * 64))
+    assert "it judged another table" in refused(built)
+
+
 def test_a_refusal_that_was_turned_into_a_pass_is_named(template: Path, tmp_path: Path) -> None:
     built = Built(shutil.copytree(template, tmp_path / "w"))
     built.build("two", codes=CODES, retention=0.4)

@@ -194,6 +194,18 @@ def test_causal_by_a_full_beam_is_causal_scored_item_by_item(prefix_memory):
     )
 
 
+def test_ids_of_one_code_have_no_prefixes_and_are_learned_all_the_same():
+    ids = np.arange(12, dtype=np.int32)[:, None]
+    log = Sequences.of([[(n + step) % 12 for step in range(5)] for n in range(60)])
+    settings = CausalConfig(
+        width=16, heads=2, hidden=16, epochs=40, batch_size=8, dropout=0, learning_rate=0.01
+    )
+    model = Causal(settings)
+    model.fit(log, IdTable(Codes(ids, (12,))), seed=1)
+    found = model.recommend(Sequences.of([[3, 4], [7, 8]]), 1)
+    assert found.items[:, 0].tolist() == [5, 9]
+
+
 def test_memory_of_a_prefix_that_training_never_saw_stays_nothing():
     ids = some_ids(40, seed=4)
     log = Sequences.of([[n % 20, (n + 1) % 20, (n + 2) % 20] for n in range(40)])

@@ -86,6 +86,8 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
             "stale verdict: the gate section of params.yaml was changed after it; `sidmint run` "
             "judges again"
         )
+    if verdict.table_sha256 != found.fingerprints["assign/sids.parquet"]:
+        reasons.append("stale verdict: it judged another table; `sidmint run` judges this one")
     reasons += changes(verdict.artifacts, found.fingerprints)
     store = VersionStore(artifacts.layout.registry(params.registry.path))
     champion = store.champion()

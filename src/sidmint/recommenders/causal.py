@@ -80,7 +80,9 @@ class CausalModule(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleList(Head(width, config.hidden, size) for size in sizes)
-        self.memory = PrefixMemory(trie, width) if config.prefix_memory else None
+        # An id of one code has no prefix that its code is not.
+        has_prefixes = config.prefix_memory and trie.num_levels > 1
+        self.memory = PrefixMemory(trie, width) if has_prefixes else None
         if self.memory is not None:
             self.to_queries = nn.ModuleList(nn.Linear(config.hidden, width) for _ in sizes[1:])
 
@@ -89,9 +91,9 @@ class CausalModule(nn.Module):
         rows = rows_BT.clamp(min=0)
         codes = self.codes[rows]
         parts = [table[codes[..., level]] for level, table in enumerate(self.embeddings)]
+        mixed = self.to_input(torch.cat(parts, dim=-1))
         if self.memory is not None:
             parts.append(self.memory.inputs(rows))
-        mixed = self.to_input(torch.cat(parts[: len(self.embeddings)], dim=-1))
         return torch.stack(parts).sum(dim=0) + mixed  # type: ignore[no-any-return]
 
     def logits(
@@ -122,7 +124,6 @@ class Causal(StateRecommender):
     def build(self, table: IdTable) -> CausalModule:
         """Sets up the trie as well: ids are part of what is decoded."""
         self._trie = Trie.of(table.codes.values, self._device)
-        self._paths = self._trie.paths()
         codes = torch.from_numpy(table.codes.values).long()
         return CausalModule(codes, table.sizes, self._trie, self.config)
 
@@ -137,14 +138,15 @@ class Causal(StateRecommender):
         # Once for all heads: drawing masks was a third of a step when each head drew its own.
         known: Tensor = module.dropout(self.states(rows_BT[:, :-1])[is_event])
         items = rows_BT[is_event]
-        codes, paths = module.codes[items], self._paths[items]
+        codes = module.codes[items]
+        paths = None if module.memory is None else module.memory.paths[items]
         total, so_far, nodes = known.new_zeros(()), None, None
         for level, table in enumerate(module.embeddings):
             logits = module.logits(level, known, so_far, nodes)
             total = total + functional.cross_entropy(logits, codes[:, level])
             chosen = table[codes[:, level]]
             so_far = chosen if so_far is None else so_far + chosen
-            nodes = paths[:, level]
+            nodes = None if paths is None else paths[:, level]
         return total
 
     def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
