@@ -78,7 +78,7 @@ def versions(as_json: Json = False) -> None:
 
     def render() -> None:
         if not rows:
-            console.print(f"nothing is published in {store.folder} yet", markup=False)
+            console.print(f"nothing is published in {store.where} yet", markup=False)
             return
         table = Table(box=None, header_style="bold")
         for heading in ("version", "", "tokenizer", "items", "parent", "created", "by"):

@@ -107,7 +107,7 @@ def rollback(
     store = VersionStore(layout.registry(params.registry.path))
     champion = store.champion()
     if champion is None:
-        raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to roll back")
+        raise BadInput(f"nothing is published in {store.where} yet: there is nothing to roll back")
     store.recover()
     log = store.log.entries()
     target = store.release(to or _previous_champion(log))
