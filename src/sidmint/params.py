@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
-from sidmint.layout import Layout, registry_path, safe_name
+from sidmint.layout import Layout, is_address, registry_path, safe_name
 from sidmint.settings import Settings, parse_settings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -248,7 +248,7 @@ class RegistryParams(Settings):
     """Where published versions live."""
 
     path: str = "registry"
-    """A folder of the workspace: registry/NAME. See `layout.registry_path`."""
+    """A folder of the workspace, registry/NAME, or s3://BUCKET/PREFIX: `layout.registry_path`."""
     model_name: str = "sidmint"
     """Registered model in MLflow."""
 
@@ -295,7 +295,8 @@ def load_params(path: Path) -> Params:
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is not valid YAML: {error}") from error
     params = parse_params(values, str(path))
-    Layout(path.parent).registry(params.registry.path)  # found before the first stage runs
+    if not is_address(params.registry.path):
+        Layout(path.parent).registry(params.registry.path)  # found before the first stage runs
     return params
 
 

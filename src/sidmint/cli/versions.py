@@ -120,7 +120,7 @@ def show(
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         facts = {
             "version": manifest["version"],
-            "folder": release.folder,
+            "place": release.where,
             "tokenizer": manifest["tokenizer"],
             "items": f"{manifest['num_items']:,}",
             "Semantic ID": f"{ids['levels']} levels of {ids['sizes']}{suffix}",
@@ -147,7 +147,7 @@ def show(
 
     value = {
         "version": release.version,
-        "path": str(release.folder),
+        "path": release.where,
         "manifest": manifest,
         "metrics": release.metrics,
         "verdict": verdict,
@@ -235,7 +235,7 @@ def _tell(published: Published, as_json: bool, done: str, nothing: str) -> None:
             console.print(f"{nothing} ({version})")
             return
         console.print(f"{done} {version} (before: {published.previous or 'nothing'})")
-        console.print(f"  {published.path}", markup=False, soft_wrap=True)
+        console.print(f"  {published.where}", markup=False, soft_wrap=True)
         for reason in published.manifest["overruled"] if done == "published" else ():
             console.print(f"  overruled: {reason}", markup=False, soft_wrap=True)
 

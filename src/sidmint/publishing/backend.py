@@ -56,6 +56,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def storing(self, meanwhile: str) -> AbstractContextManager[None]:
+        """Turns what the place refuses into `StorageFailed`; `meanwhile` says how things stand."""
+
+    @abstractmethod
     def drafting(self) -> AbstractContextManager[Path]:
         """An empty folder for a draft, gone afterwards; within `alone`."""
 

@@ -16,8 +16,8 @@ from sidmint.params import Params
 from sidmint.publishing.bundle import Contents, collect_metrics, contents
 from sidmint.publishing.judged import changes
 from sidmint.publishing.judging import basis, contradictions
+from sidmint.publishing.opening import open_registry
 from sidmint.publishing.snapshot import champion_sha256, release_sha256
-from sidmint.publishing.store import VersionStore
 
 _BUILDING = tuple(stage for stage in TOKENIZER_STAGES if stage != "gate")
 """The gate is left out: whether it judged by today's thresholds, the verdict itself says."""
@@ -89,7 +89,7 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
     if verdict.table_sha256 != found.fingerprints["assign/sids.parquet"]:
         reasons.append("stale verdict: it judged another table; `sidmint run` judges this one")
     reasons += changes(verdict.artifacts, found.fingerprints)
-    store = VersionStore(artifacts.layout.registry(params.registry.path))
+    store = open_registry(artifacts.layout, params.registry.path)
     champion = store.champion()
     if (champion.version if champion else None) != verdict.champion:
         # Somebody published since, which the store says when the pointer is to move.

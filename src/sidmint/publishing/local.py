@@ -71,6 +71,10 @@ class LocalBackend(Backend):
         with storing(self.folder), self._locked():
             yield
 
+    def storing(self, meanwhile: str) -> AbstractContextManager[None]:
+        """See `files.storing`."""
+        return storing(self.folder, meanwhile)
+
     @contextmanager
     def drafting(self) -> Iterator[Path]:
         """staging/, with what a killed writer left behind taken away."""

@@ -110,7 +110,7 @@ def open_release(release: Release) -> IndexedItems:
         table=pl.read_parquet(table),
         encoder=described["encoder"],
         tokenizer=manifest["tokenizer"],
-        tokenizer_folder=release.folder / "tokenizer",
+        tokenizer_folder=release.whole("tokenizer"),
     )
     return _same_items(found, f"`sidmint verify {release.version}` says what is damaged")
 

@@ -43,15 +43,14 @@ def recommend_next(release: Release, history: list[str], k: int) -> Answer:
     Items of the history are left out of the list: who asks knows them. `BadInput` for an item
     that the release does not have, and for a release without a recommender.
     """
-    folder = release.folder / "recommender"
-    if not (folder / DESCRIPTION).is_file():
+    if not release.has(f"recommender/{DESCRIPTION}"):
         raise BadInput(
             f"{release.version} holds no recommender: it was published with `recommend: null`, or "
             "by an older sidmint"
         )
     published = pl.read_parquet(release.file("sids.parquet"))
     table = id_table_of(published)
-    recommender = load(folder, table)
+    recommender = load(release.whole("recommender"), table)
     rows = {name: row for row, name in enumerate(published[SemanticIds.ITEM_ID].to_list())}
     unknown = [item for item in history if item not in rows]
     if unknown:

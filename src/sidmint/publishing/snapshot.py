@@ -198,11 +198,10 @@ def _table_file(release: Release) -> bytes:
 
 def _cases_file(release: Release) -> bytes | None:
     """The champion's cases as Parquet, naming the version; None where it kept none with users."""
-    path = release.folder / CASES
-    if not path.is_file():
+    if not release.has(CASES):
         return None
     try:
-        cases = pl.read_parquet(path)
+        cases = pl.read_parquet(release.file(CASES))
         if "user_id" not in cases.columns:
             return None
         item_ids = pl.read_parquet(release.file("sids.parquet"), columns=[Items.ITEM_ID])

@@ -23,7 +23,7 @@ from sidmint.errors import BadInput, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
 from sidmint.publishing.audit import AuditLog, seal
 from sidmint.publishing.backend import CHAMPION, VERSIONS, Backend
-from sidmint.publishing.files import digest, files_in, storing, sync_folder, sync_tree, write_synced
+from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
 from sidmint.publishing.local import LocalBackend
 from sidmint.publishing.versions import Pointer, Release
 
@@ -182,7 +182,7 @@ class VersionStore:
         if not self.backend.replace_pointer(before, pointer.to_bytes()):
             raise self._conflict(champion.version if champion else None)
         moved = f"{version} is champion, and the next publish or rollback writes its log line"
-        with storing(self.folder, moved):
+        with self.backend.storing(moved):
             self.backend.flush_pointer()
             self.log.append(entry)
         return pointer

@@ -64,6 +64,19 @@ class Release:
     folder: Path
 
     @property
+    def where(self) -> str:
+        """The place as messages name it."""
+        return str(self.folder)
+
+    def has(self, name: str) -> bool:
+        """Whether the version has a file of that name."""
+        return (self.folder / name).is_file()
+
+    def whole(self, below: str = "") -> Path:
+        """The folder `below` (the version's own by default) with all of its files in it."""
+        return self.folder / below
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """manifest.json: origin, layout of the ids, and the sha256 of every other file."""
         manifest = self._json("manifest.json")
@@ -73,7 +86,7 @@ class Release:
                 f"lacks {', '.join(missing)}" if missing else "lists its files in no known form"
             )
             raise BadInput(
-                f"{self.folder / 'manifest.json'} {wanted}; `sidmint verify {self.version}` says "
+                f"{self.where}/manifest.json {wanted}; `sidmint verify {self.version}` says "
                 "what is damaged"
             )
         return manifest
@@ -81,7 +94,7 @@ class Release:
     @property
     def metrics(self) -> dict[str, float]:
         """Every metric of the stages that judged this table."""
-        return require_numbers(self._json("metrics.json"), str(self.folder / "metrics.json"))
+        return require_numbers(self._json("metrics.json"), f"{self.where}/metrics.json")
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -93,7 +106,8 @@ class Release:
         path = self.folder / name
         if not path.is_file():
             raise BadInput(
-                f"{path} is not there; `sidmint verify {self.version}` says what is damaged"
+                f"{self.where}/{name} is not there; `sidmint verify {self.version}` says what is "
+                "damaged"
             )
         return path
 
@@ -102,11 +116,11 @@ class Release:
             value = json.loads(self.file(name).read_bytes())
         except (ValueError, RecursionError) as error:
             raise BadInput(
-                f"{self.folder / name} is not readable JSON ({error}); "
+                f"{self.where}/{name} is not readable JSON ({error}); "
                 f"`sidmint verify {self.version}` says what is damaged"
             ) from error
         if not isinstance(value, dict):
-            raise BadInput(f"{self.folder / name} wants a JSON object, has {type(value).__name__}")
+            raise BadInput(f"{self.where}/{name} wants a JSON object, has {type(value).__name__}")
         return value
 
 
