@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -77,3 +78,9 @@ class S3:
 class _SilentHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         pass
+
+
+def keys() -> list[str]:
+    """Every key of the bucket `tables`."""
+    found = boto3.client("s3").list_objects_v2(Bucket="tables").get("Contents", ())
+    return [each["Key"] for each in found]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from releases import FACTS, Built, build_workspace, files_of, publish_bare, race
-from s3 import ENVIRONMENT, S3, Answer, Environ
+from s3 import S3, Answer, Environ, keys
 from sidmint.errors import BadInput, Refused, RegistryConflict, StorageFailed
 from sidmint.layout import registry_path
 from sidmint.publishing import objects
@@ -26,32 +25,6 @@ from sidmint.publishing.verify import verify
 
 ADDRESS = "s3://tables/shop"
 MUTATING = ("_put", "upload", "remove")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    server = S3()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """The server with one empty bucket, `tables`."""
-    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(objects, "_PATIENCE", {"retries": {"mode": "standard", "max_attempts": 2}})
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="tables")
-    yield server
-    for key in keys():
-        client.delete_object(Bucket="tables", Key=key)
-    client.delete_bucket(Bucket="tables")
-
-
-def keys() -> list[str]:
-    found = boto3.client("s3").list_objects_v2(Bucket="tables").get("Contents", ())
-    return [each["Key"] for each in found]
 
 
 def opened(folder: Path) -> VersionStore:

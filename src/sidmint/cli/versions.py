@@ -14,7 +14,7 @@ from sidmint.cli import published_tables
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
-from sidmint.errors import BadInput, Refused
+from sidmint.errors import BadInput, Refused, SidmintError
 
 if TYPE_CHECKING:
     from sidmint.publishing.release import Override, Published
@@ -49,6 +49,7 @@ def publish(
         here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or _user()
     )
     _tell_mlflow(here, published, is_new=True)
+    _push(here, published)
     _tell(published, as_json, "published", "nothing to publish: this table is already champion")
 
 
@@ -226,6 +227,27 @@ def _tell_mlflow(here: Workspace, published: Published, is_new: bool) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _push(here: Workspace, published: Published) -> None:
+    """Send the inputs to DVC's default remote, where there is one: others can rerun them then."""
+    from sidmint.adapters.dvc_repo import push
+
+    if not published.changed:
+        return
+    try:
+        remote = push(here.layout.root)
+    except SidmintError as error:
+        errors.print("warning", style="bold yellow", end=": ")
+        errors.print(
+            f"{published.version} is champion, but its inputs are not in DVC's remote yet: "
+            f"{error}; `dvc push` sends them",
+            markup=False,
+            soft_wrap=True,
+        )
+    else:
+        if remote:
+            errors.print(f"inputs and outputs are in DVC's remote {remote}", markup=False)
 
 
 def _tell(published: Published, as_json: bool, done: str, nothing: str) -> None:

@@ -139,8 +139,8 @@ class Objects:
             yield
         except _failures() as error:
             raise StorageFailed(
-                f"{self.address} did not answer as it should: {_said(error)}. {self._meanwhile}; check "
-                "the address, the credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and "
+                f"{self.address} did not answer as it should: {_said(error)}. {self._meanwhile}; "
+                "check the address, the credentials (AWS_ACCESS_KEY_ID or AWS_PROFILE) and "
                 "AWS_ENDPOINT_URL, then give the command again"
             ) from error
         finally:
