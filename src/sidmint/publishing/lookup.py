@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
-from sidmint.publishing.versions import Release
+from sidmint.publishing.versions import IdLayout, Release
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Found:
 
 def lookup(release: Release, item_id: str) -> Found:
     """The Semantic ID of `item_id` in `release`; `BadInput` if the table has no such item."""
-    table, columns = read_table(release)
+    table, columns = read_table(release), release.ids.columns
     rows = table.filter(pl.col(SemanticIds.ITEM_ID) == item_id)
     if rows.is_empty():
         raise BadInput(
@@ -45,7 +46,7 @@ def lookup(release: Release, item_id: str) -> Found:
         )
     row = rows.row(0, named=True)
     parts = tuple(row[column] for column in columns)
-    levels = release.manifest["semantic_ids"]["levels"]
+    levels = release.ids.levels
     is_whole = None not in parts
     return Found(
         version=release.version,
@@ -53,7 +54,7 @@ def lookup(release: Release, item_id: str) -> Found:
         semantic_id=row[SemanticIds.SEMANTIC_ID],
         codes=parts[:levels],
         suffix=parts[levels] if len(parts) > levels else None,
-        tokens=tokens_of(release, parts) if is_whole else (),
+        tokens=tokens_of(release.ids, parts) if is_whole else (),
         siblings=_siblings(table, columns, parts) if is_whole else (),
     )
 
@@ -64,7 +65,7 @@ def items_of(release: Release, semantic_id: str) -> pl.DataFrame:
     "12-7" finds every item below that prefix, "12-7-201" those of a bucket, and with its
     suffix, "12-7-201-0", one item. `BadInput` if that cannot be an id of this version.
     """
-    table, columns = read_table(release)
+    table, columns = read_table(release), release.ids.columns
     parts = _parse(release, semantic_id)
     found = table.filter(
         pl.all_horizontal([pl.col(c) == part for c, part in zip(columns, parts, strict=False)])
@@ -72,33 +73,44 @@ def items_of(release: Release, semantic_id: str) -> pl.DataFrame:
     return found.select(SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
 
 
-def read_table(release: Release) -> tuple[pl.DataFrame, list[str]]:
-    """The published table, and the columns that make up an id, in their order."""
-    return pl.read_parquet(release.file("sids.parquet")), release.manifest["semantic_ids"][
-        "columns"
-    ]
+def read_table(release: Release) -> pl.DataFrame:
+    """The published table: `item_id`, the columns of `release.ids`, `semantic_id`.
+
+    `BadInput` where the file is not such a table.
+    """
+    path = release.file("sids.parquet")
+    texts = (SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
+    try:
+        table = pl.read_parquet(path)
+        wrong = [name for name in texts if table.schema[name] != pl.String]
+        wrong += [name for name in release.ids.columns if not table.schema[name].is_integer()]
+        if not wrong:
+            return table
+        reason = f"{', '.join(wrong)} of another type"
+    except KeyError as error:
+        reason = f"no column {error}"
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = f"{error}"
+    raise BadInput(
+        f"{release.where}/sids.parquet is no table of Semantic IDs ({reason}); `sidmint verify "
+        f"{release.version}` says what is damaged"
+    )
 
 
-def part_sizes(release: Release) -> tuple[int, ...]:
-    """How many values each part of an id can take: the codebook sizes, and the suffix's if any."""
-    layout = release.manifest["semantic_ids"]
-    return (*layout["sizes"], *([layout["suffix_size"]] if layout["suffix_size"] else []))
-
-
-def tokens_of(release: Release, parts: tuple[int, ...]) -> tuple[int, ...]:
+def tokens_of(layout: IdLayout, parts: tuple[int, ...]) -> tuple[int, ...]:
     """Each part offset by the sizes of the parts before it: no two levels share a number.
 
     This is the vocabulary that a sequence model reads: sum(part_sizes) tokens, from 0.
     """
     tokens, offset = [], 0
-    for part, size in zip(parts, part_sizes(release), strict=True):
+    for part, size in zip(parts, layout.part_sizes, strict=True):
         tokens.append(offset + part)
         offset += size
     return tuple(tokens)
 
 
 def _siblings(
-    table: pl.DataFrame, columns: list[str], parts: tuple[int, ...]
+    table: pl.DataFrame, columns: Sequence[str], parts: tuple[int, ...]
 ) -> tuple[Siblings, ...]:
     found = []
     for length in range(1, len(parts) + 1):
@@ -108,7 +120,7 @@ def _siblings(
 
 
 def _parse(release: Release, semantic_id: str) -> tuple[int, ...]:
-    sizes = part_sizes(release)
+    sizes = release.ids.part_sizes
     texts = semantic_id.split("-")
     if len(texts) > len(sizes) or not all(text.isascii() and text.isdigit() for text in texts):
         raise BadInput(

@@ -21,6 +21,7 @@ from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
 from sidmint.publishing.bundle import NEIGHBOURS, describe_neighbours
 from sidmint.publishing.files import digest
+from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
@@ -103,11 +104,12 @@ def open_release(release: Release) -> IndexedItems:
             f"{release.version} holds no index of neighbours: an older sidmint published it; "
             "publish again, or ask the workspace: --from data"
         )
-    path, table = (_as_published(release, name) for name in (NEIGHBOURS, "sids.parquet"))
+    path = _as_published(release, NEIGHBOURS)
+    _as_published(release, "sids.parquet")
     found = IndexedItems(
         version=release.version,
         index=load_index(path),
-        table=pl.read_parquet(table),
+        table=read_table(release),
         encoder=described["encoder"],
         tokenizer=manifest["tokenizer"],
         tokenizer_folder=release.whole("tokenizer"),

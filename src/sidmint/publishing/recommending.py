@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import polars as pl
-
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
+from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
@@ -48,7 +47,7 @@ def recommend_next(release: Release, history: list[str], k: int) -> Answer:
             f"{release.version} holds no recommender: it was published with `recommend: null`, or "
             "by an older sidmint"
         )
-    published = pl.read_parquet(release.file("sids.parquet"))
+    published = read_table(release)
     table = id_table_of(published)
     recommender = load(release.whole("recommender"), table)
     rows = {name: row for row, name in enumerate(published[SemanticIds.ITEM_ID].to_list())}

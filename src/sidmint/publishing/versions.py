@@ -57,6 +57,45 @@ class Pointer:
 
 
 @dataclass(frozen=True)
+class IdLayout:
+    """How the ids of a version are laid out, as its manifest says."""
+
+    levels: int
+    sizes: tuple[int, ...]
+    """Codewords a level."""
+    suffix_size: int
+    """How many suffixes there are; 0 where ids have none."""
+    columns: tuple[str, ...]
+    """Of the table, the parts of an id in their order."""
+
+    @property
+    def part_sizes(self) -> tuple[int, ...]:
+        """How many values each part of an id can take."""
+        return (*self.sizes, *([self.suffix_size] if self.suffix_size else []))
+
+    @classmethod
+    def parse(cls, value: Any) -> IdLayout | None:
+        """`semantic_ids` of a manifest; None where it does not describe ids."""
+        try:
+            layout = cls(
+                value["levels"],
+                tuple(value["sizes"]),
+                value["suffix_size"],
+                tuple(value["columns"]),
+            )
+        except (KeyError, TypeError):
+            return None
+        numbers = (layout.levels, layout.suffix_size, *layout.sizes)
+        is_right = (
+            all(type(number) is int and 0 <= number < 2**31 for number in numbers)
+            and all(isinstance(column, str) for column in layout.columns)
+            and len(layout.sizes) == layout.levels > 0
+            and len(layout.columns) == len(layout.part_sizes) == len(set(layout.columns))
+        )
+        return layout if is_right else None
+
+
+@dataclass(frozen=True)
 class Release:
     """One version folder, as a reader sees it."""
 
@@ -90,6 +129,17 @@ class Release:
                 "what is damaged"
             )
         return manifest
+
+    @property
+    def ids(self) -> IdLayout:
+        """How its ids are laid out."""
+        layout = IdLayout.parse(self.manifest["semantic_ids"])
+        if layout is None:
+            raise BadInput(
+                f"{self.where}/manifest.json describes its ids in no known form; `sidmint verify "
+                f"{self.version}` says what is damaged"
+            )
+        return layout
 
     @property
     def metrics(self) -> dict[str, float]:
