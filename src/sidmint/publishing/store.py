@@ -3,16 +3,17 @@
     registry/
       versions/v0001/   never changed once it is there; its manifest.json was written last
       champion.json     the version that is served; replaced in one step, never edited
-      log.jsonl         one line a move of the pointer (see `audit`)
+      log.jsonl         one line an act (see `acts`, `audit`)
       staging/          drafts; whatever lies here when the lock is taken is a killed writer's
       .lock             held by the one process that writes; readers never take it
 
 A publish is: lock, compare the champion with the one the verdict was judged against, draft
 on the same file system, fsync, manifest last, rename the folder, replace the pointer, append
 to the log. Killed before the pointer is replaced, it leaves the old champion and perhaps a
-version that was never champion; killed after, the new champion and a log line that the
-pointer still carries and the next writer adds. A reader resolves the pointer once and then
-reads a folder that nobody changes.
+version that no line names; killed after, the new champion and a log line that the
+pointer still carries and the next writer adds. Every other act takes the same way: one that
+moves nothing replaces the pointer file by one with the same champion and its own line. A reader
+resolves the pointer once and then reads a folder that nobody changes.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ from typing import Any
 from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput, Refused, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
-from sidmint.publishing.audit import AuditLog, seal
+from sidmint.publishing.acts import in_words, moves
+from sidmint.publishing.audit import AuditLog, Entry, seal
 from sidmint.publishing.files import (
     digest,
     files_in,
@@ -39,12 +42,18 @@ from sidmint.publishing.files import (
     sync_tree,
     write_synced,
 )
-from sidmint.publishing.versions import Pointer, Release
+from sidmint.publishing.versions import Head, Pointer, Release
 
 _VERSION = re.compile(r"v(\d{4,})")
+_MOST_TOLD = 5
+"""Moves that a conflict names."""
 
 Assemble = Callable[[Path], Mapping[str, Any]]
 """Fills an empty folder with the files of a release and returns what its manifest says of them."""
+
+Allow = Callable[[Sequence[Entry]], Mapping[str, Any]]
+"""Asked while nobody else writes: raises if the log so far forbids the act, else returns what the
+line says beside the facts."""
 
 
 class VersionStore:
@@ -81,21 +90,33 @@ class VersionStore:
         return found
 
     def champion(self) -> Pointer | None:
-        """The pointer as it is now; None where nothing was ever published."""
+        """The pointer as it is now; None where nothing was ever champion."""
+        head = self.head()
+        return head.champion if head else None
+
+    def head(self) -> Head | None:
+        """champion.json as it is now; None where nobody ever wrote to this registry."""
         try:
             text = self.pointer_file.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise BadInput(f"{self.pointer_file} cannot be read ({error.strerror})") from error
-        pointer = Pointer.parse(text)
-        if pointer is None:
+        head = Head.parse(text)
+        if head is None:
             raise BadInput(
                 f"{self.pointer_file} is damaged: it wants version, manifest_sha256, sequence and "
                 "the log entry that says the same. Its entry is the last line of log.jsonl; "
                 "restore both from one copy"
             )
-        return pointer
+        return head
+
+    def entries(self) -> list[Entry]:
+        """Every line that can be read, and the one that a killed process did not come to write."""
+        lines, head = self.log.readable(), self.head()
+        if head is not None and lines[-1:] != [head.entry]:
+            lines.append(head.entry)
+        return lines
 
     def versions(self) -> list[str]:
         """Every version there is, oldest first, also one that never became champion."""
@@ -132,28 +153,46 @@ class VersionStore:
         """
         with self._writing() as before:
             self._expect(parent)
-            version = self._next_version()
-            draft = self._staging / version
-            draft.mkdir()
-            manifest = {**assemble(draft), "version": version, "parent": parent}
-            manifest_sha256 = _finish_draft(draft, manifest)
-            os.rename(draft, self.versions_folder / version)
-            sync_folder(self.versions_folder)
+            version, manifest_sha256 = self._make(assemble, parent)
             return self._move(version, manifest_sha256, facts, before)
 
-    def point_to(self, version: str, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
-        """Make an existing version champion; `parent` as for `publish`."""
+    def propose(self, assemble: Assemble, parent: str | None, facts: Mapping[str, Any]) -> str:
+        """Make a new version as `publish` does, and leave the champion as it is; its name."""
         with self._writing() as before:
             self._expect(parent)
+            version, manifest_sha256 = self._make(assemble, parent)
+            self._note(version, manifest_sha256, facts, before)
+            return version
+
+    def point_to(
+        self,
+        version: str,
+        parent: str | None,
+        facts: Mapping[str, Any],
+        allow: Allow = lambda _: {},
+    ) -> Pointer:
+        """Make an existing version champion; `parent` as for `publish`, `allow` is asked first."""
+        with self._writing() as before:
+            added = allow(self.log.entries())
+            self._expect(parent)
             manifest_sha256 = digest(self.release(version).file("manifest.json"))
-            return self._move(version, manifest_sha256, facts, before)
+            return self._move(version, manifest_sha256, {**facts, **added}, before)
+
+    def note(
+        self, facts: Mapping[str, Any], version: str | None = None, allow: Allow = lambda _: {}
+    ) -> Entry:
+        """Add a line about `version`, or about none, that moves nothing; `allow` is asked first."""
+        with self._writing() as before:
+            added = allow(self.log.entries())
+            path = self.release(version).file("manifest.json") if version else None
+            return self._note(version, digest(path) if path else None, {**facts, **added}, before)
 
     def recover(self) -> bool:
         """Add the log line that a killed process left unwritten; true if there was one."""
         if not self.folder.is_dir():
             return False
         with self._locked():
-            return self._settle_log(self.champion())
+            return self._settle_log(self.head())
 
     @property
     def _staging(self) -> Path:
@@ -164,16 +203,16 @@ class VersionStore:
         return self.folder / ".lock"
 
     @contextmanager
-    def _writing(self) -> Iterator[Pointer | None]:
-        """The lock, with what a killed writer left behind put right; yields the pointer."""
+    def _writing(self) -> Iterator[Head | None]:
+        """The lock, with what a killed writer left behind put right; yields the head."""
         with self._locked():
-            pointer = self.champion()
-            self._settle_log(pointer)
+            head = self.head()
+            self._settle_log(head)
             self._clear_staging()
             self._staging.mkdir()
             self.versions_folder.mkdir(exist_ok=True)
             try:
-                yield pointer
+                yield head
             finally:
                 self._clear_staging()
 
@@ -208,8 +247,8 @@ class VersionStore:
                 "try again when it has ended"
             ) from error
 
-    def _settle_log(self, pointer: Pointer | None) -> bool:
-        return self.log.settle(pointer.entry if pointer else None)
+    def _settle_log(self, head: Head | None) -> bool:
+        return self.log.settle(head.entry if head else None)
 
     def _expect(self, parent: str | None) -> None:
         pointer = self.champion()
@@ -217,38 +256,84 @@ class VersionStore:
         if now != parent:
             raise RegistryConflict(
                 f"judged against {parent or 'an empty registry'} but {now or 'no version'} is "
-                "champion now; `sidmint run` judges it again"
+                f"champion now; `sidmint run` judges it again{self._since(parent)}"
             )
 
+    def _since(self, parent: str | None) -> str:
+        """What moved the champion since `parent` was it, newest last; "" where nobody can tell."""
+        told = [entry for entry in self.log.readable() if moves(entry)]
+        places = [n for n, entry in enumerate(told, start=1) if entry.get("version") == parent]
+        later = told[places[-1] if places else 0 :][-_MOST_TOLD:]
+        return f". Since then {'; '.join(map(in_words, later))}" if later else ""
+
+    def _make(self, assemble: Assemble, parent: str | None) -> tuple[str, str]:
+        """A new version folder; its name, and the digest of its manifest."""
+        version = self._next_version()
+        draft = self._staging / version
+        draft.mkdir()
+        manifest = {**assemble(draft), "version": version, "parent": parent}
+        manifest_sha256 = _finish_draft(draft, manifest)
+        os.rename(draft, self.versions_folder / version)
+        sync_folder(self.versions_folder)
+        return version, manifest_sha256
+
     def _next_version(self) -> str:
-        # A number is never given twice, not even one whose version never became champion.
-        named = [*self.versions(), *(entry["version"] for entry in self.log.entries())]
+        # A number is never given twice, not even one whose version no line names.
+        named = [*self.versions(), *(entry["version"] or "" for entry in self.log.entries())]
         return f"v{max(map(_number, named), default=0) + 1:04d}"
 
     def _move(
-        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: Pointer | None
+        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: Head | None
     ) -> Pointer:
-        entry = seal(
+        champion = before.champion if before else None
+        entry = self._write(
             {
                 **facts,
                 "version": version,
-                "previous": before.version if before else None,
+                "previous": champion.version if champion else None,
                 "manifest_sha256": manifest_sha256,
-                "at": utc_now(),
             },
-            before.entry if before else None,
+            before,
+            f"{version} is champion",
         )
-        pointer = Pointer.of(entry)
+        return Pointer(version, manifest_sha256, entry["sequence"], entry["hash"])
+
+    def _note(
+        self,
+        version: str | None,
+        manifest_sha256: str | None,
+        facts: Mapping[str, Any],
+        before: Head | None,
+    ) -> Entry:
+        champion = before.champion if before else None
+        return self._write(
+            {
+                **facts,
+                "version": version,
+                "previous": champion.version if champion else None,
+                "manifest_sha256": manifest_sha256,
+                "champion": asdict(champion) if champion else None,
+            },
+            before,
+            "It is done",
+        )
+
+    def _write(self, facts: Mapping[str, Any], before: Head | None, done: str) -> Entry:
+        """Replace the pointer file by one that carries the new line, then add the line."""
+        entry = seal({**facts, "at": utc_now()}, before.entry if before else None)
         draft = self._staging / "champion.json"
-        write_synced(draft, pointer.to_bytes())
+        write_synced(draft, Head(entry).to_bytes())
         # Asked again because flock does nothing on some network file systems.
-        self._expect(before.version if before else None)
+        if (now := self.head()) != before:
+            told = in_words(now.entry) if now else "champion.json is gone"
+            raise RegistryConflict(
+                f"somebody else wrote to {self.folder} meanwhile: {told}; give the command again"
+            )
         os.replace(draft, self.pointer_file)
-        moved = f"{version} is champion, and the next publish or rollback writes its log line"
-        with storing(self.folder, moved):
+        with storing(self.folder, f"{done}, and the next command that writes adds its log line"):
             sync_folder(self.folder)
             self.log.append(entry)
-        return pointer
+        return entry
 
 
 def utc_now() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sidmint.artifacts import dump_json, require_numbers
 from sidmint.errors import BadInput
+from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry, entry_hash, is_entry
 
 _MANIFEST_KEYS = {
@@ -19,38 +20,57 @@ _MANIFEST_KEYS = {
 
 @dataclass(frozen=True)
 class Pointer:
-    """The contents of champion.json: the newest log entry, with what readers need on top."""
+    """Who is champion, and by which move."""
 
     version: str
     manifest_sha256: str
     sequence: int
+    """Of the log line that made it champion."""
+    move_hash: str
+    """Of the same line."""
+
+    @classmethod
+    def after(cls, entry: Entry) -> Pointer | None:
+        """The champion after the line `entry`; None where nothing was ever champion by then."""
+        if moves(entry):
+            return cls(entry["version"], entry["manifest_sha256"], entry["sequence"], entry["hash"])
+        return cls(**entry["champion"]) if entry["champion"] is not None else None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The contents of champion.json: the newest log line, with what readers need on top."""
+
     entry: Entry
 
-    @classmethod
-    def of(cls, entry: Entry) -> Pointer:
-        """The pointer that `entry` describes."""
-        return cls(entry["version"], entry["manifest_sha256"], entry["sequence"], entry)
+    @property
+    def champion(self) -> Pointer | None:
+        """Who is served; None where there are proposals and refusals alone."""
+        return Pointer.after(self.entry)
 
     @classmethod
-    def parse(cls, text: bytes) -> Pointer | None:
-        """The pointer that `to_bytes` gave as `text`; None if a single byte is another."""
+    def parse(cls, text: bytes) -> Head | None:
+        """The head that `to_bytes` gave as `text`; None if a single byte is another."""
         try:
             entry = json.loads(text)["entry"]
             if not is_entry(entry) or entry_hash(entry) != entry["hash"]:
                 return None
-            if not all(isinstance(entry[key], str) for key in ("version", "manifest_sha256")):
+            head = cls(entry)
+            champion = head.champion
+            texts = (champion.version, champion.manifest_sha256) if champion else ()
+            if not all(isinstance(value, str) for value in texts):
                 return None
-            pointer = cls.of(entry)
-            return pointer if pointer.to_bytes() == text else None
+            return head if head.to_bytes() == text else None
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def to_bytes(self) -> bytes:
         """The one way to write champion.json."""
+        champion = self.champion
         value = {
-            "version": self.version,
-            "manifest_sha256": self.manifest_sha256,
-            "sequence": self.sequence,
+            "version": champion.version if champion else None,
+            "manifest_sha256": champion.manifest_sha256 if champion else None,
+            "sequence": self.entry["sequence"],
             "entry": dict(self.entry),
         }
         return dump_json(value).encode()
