@@ -1,9 +1,10 @@
-"""The flow `release`: gate -> approval, if wanted -> publish -> MLflow -> announce.
+"""The flow `release`: gate -> approval, if wanted -> champion -> MLflow -> announce.
 
     python -m flows.release                      publish the leader that passed its gate
-    python -m flows.release --approve-by NAME    the same; NAME has looked, and approves
-    python -m flows.release --wait               pause until somebody approves in Prefect's UI
+    python -m flows.release --approve-by NAME    propose it; NAME has looked and approves; promote
+    python -m flows.release --wait               the same; pause until somebody approves in Prefect
 
+A proposal is a version of the registry, and every decision on it a line of the registry's log.
 The pointer moves in an ordinary task that raises: what a transaction hook raises, Prefect
 swallows.
 """
@@ -15,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,31 @@ from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Failed
 
-from flows.approvals import Decision, write_down
 from flows.settings import end_well_on_sigterm
 from sidmint.adapters.dvc_repo import push
-from sidmint.adapters.mlflow_runs import register_version, set_champion
+from sidmint.adapters.mlflow_runs import register_version, set_champion, set_statuses
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused, SidmintError
 from sidmint.layout import Layout, find_workspace
 from sidmint.params import load_params
-from sidmint.publishing.candidates import Candidate, choose
+from sidmint.publishing.history import list_versions
+from sidmint.publishing.opening import open_registry
+from sidmint.publishing.promotion import Stands, Way, decide, promote, propose
 from sidmint.publishing.release import Published, publish
 
 _DAY_SECONDS = 24 * 3600
+_FLOW = "flow release"
+"""Who publishes or proposes in the log, where the flow does."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided about a proposal, and by which way it came to us."""
+
+    approved: bool
+    by: str
+    note: str = ""
+    way: Way = "command line"
 
 
 class Approval(RunInput):
@@ -64,54 +79,79 @@ def release(
     """
     layout = Layout(Path(workspace).resolve())
     try:
-        candidate = gate(layout, tokenizer)
+        if not approved_by and not wait:
+            published = publish_leader(layout, tokenizer)
+            register(layout, published)
+            push_inputs(layout, published)
+            return announce(published, "")
+        if wait:
+            _require_server()
+        proposed = put_forward(layout, tokenizer)
         by = approved_by
-        if approved_by:
-            decide(layout, candidate, Decision(True, approved_by))
-        elif wait:
-            by = _ask(layout, candidate, wait_seconds, poll_seconds)
-        published = publish_candidate(layout, candidate, by)
-        register(layout, published)
-        push_inputs(layout, published)
-        return announce(published, by)
+        if proposed.status != "champion":
+            follow(layout, proposed)
+            if approved_by:
+                settle(layout, proposed, Decision(True, approved_by))
+            else:
+                by = _ask(layout, proposed, wait_seconds, poll_seconds)
+        promoted = promote_version(layout, proposed, by)
+        register(layout, promoted)
+        push_inputs(layout, promoted)
+        return announce(promoted, by)
     except SidmintError as error:  # raised to the caller by the state, without a traceback here
         return Failed(message=str(error), data=error)  # type: ignore[return-value]
 
 
 @task(task_run_name="gate", cache_policy=NO_CACHE, persist_result=False)
-def gate(layout: Layout, tokenizer: str | None) -> Candidate:
-    """The candidate to publish; `Refused` with every reason if none may be."""
+def put_forward(layout: Layout, tokenizer: str | None) -> Stands:
+    """The candidate as a version that waits; `Refused` with every reason if none may be."""
     params = load_params(layout.params)
-    return choose(params, Artifacts(layout), tokenizer, overriding=False)
+    return propose(params, Artifacts(layout), layout, tokenizer, by=_FLOW)
 
 
 @task(task_run_name="decide", cache_policy=NO_CACHE, persist_result=False)
-def decide(layout: Layout, candidate: Candidate, decision: Decision) -> None:
-    """Write the decision down; `Refused` if it was no."""
-    write_down(layout, candidate, decision)
+def settle(layout: Layout, proposed: Stands, decision: Decision) -> None:
+    """Write the decision into the registry's log; `Refused` if it was no."""
+    params = load_params(layout.params)
+    note = decision.note or f"no reason given ({decision.way})"
+    decide(params, layout, proposed.version, decision.approved, decision.by, note, decision.way)
     if not decision.approved:
         note = f": {decision.note}" if decision.note else ""
-        raise Refused(f"{decision.by} declined the table of {candidate.tokenizer}{note}")
+        raise Refused(f"{decision.by} declined {_named(proposed)}{note}")
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
-def publish_candidate(layout: Layout, candidate: Candidate, by: str) -> Published:
-    """Move the pointer to the very table that was judged and approved."""
-    params, artifacts = load_params(layout.params), Artifacts(layout)
-    if choose(params, artifacts, candidate.tokenizer, overriding=False) != candidate:
-        raise Refused(
-            f"the table or the verdict of {candidate.tokenizer} changed since it was approved; "
-            "release it again"
-        )
-    return publish(params, artifacts, layout, candidate.tokenizer, by=by)
+def publish_leader(layout: Layout, tokenizer: str | None) -> Published:
+    """Gate and champion in one step, where nobody is asked."""
+    return publish(load_params(layout.params), Artifacts(layout), layout, tokenizer, by=_FLOW)
+
+
+@task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)
+def promote_version(layout: Layout, proposed: Stands, by: str) -> Published:
+    """Move the pointer to the very version that was approved."""
+    return promote(load_params(layout.params), layout, proposed.version, by=by)
+
+
+@task(task_run_name="follow", cache_policy=NO_CACHE, persist_result=False)
+def follow(layout: Layout, proposed: Stands) -> None:
+    """Let MLflow show the proposal to whoever is to look; if that fails, the release goes on."""
+    name = load_params(layout.params).registry.model_name
+    try:
+        register_version(layout, name, proposed.path)
+        set_statuses(layout, name, {proposed.version: proposed.status})
+    except Exception as error:  # derived: `sidmint reconcile` makes up for it
+        get_run_logger().warning(f"MLflow does not know {proposed.version} yet: {error}")
 
 
 @task(task_run_name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(layout: Layout, published: Published) -> None:
     """Let MLflow follow; if that fails, `sidmint reconcile` makes up for it."""
-    name = load_params(layout.params).registry.model_name
+    params = load_params(layout.params)
+    name = params.registry.model_name
     register_version(layout, name, published.path)
     set_champion(layout, name, published.version)
+    rows = list_versions(open_registry(layout, params.registry.path))
+    set_statuses(layout, name, {row.version: row.status for row in rows})
 
 
 @task(task_run_name="push", cache_policy=NO_CACHE, persist_result=False)
@@ -138,21 +178,28 @@ def announce(published: Published, by: str) -> dict[str, Any]:
     return message
 
 
-def _ask(layout: Layout, candidate: Candidate, wait_seconds: int, poll_seconds: int) -> str:
-    """Pause until a person has decided; the name of whoever approved."""
+def _require_server() -> None:
     if not PREFECT_API_URL.value():
         raise BadInput(
             "waiting for an approval needs a server that people reach: start one with `prefect "
             "server start` and set PREFECT_API_URL, or name who approved with --approve-by NAME"
         )
-    question = f"Publish the table of {candidate.tokenizer} in {layout.root}?"
+
+
+def _ask(layout: Layout, proposed: Stands, wait_seconds: int, poll_seconds: int) -> str:
+    """Pause until a person has decided; the name of whoever approved."""
+    question = f"Promote {_named(proposed)} in {layout.root}?"
     answer: Approval = pause_flow_run(
         wait_for_input=Approval.with_initial_data(description=question),
         timeout=wait_seconds,
         poll_interval=poll_seconds,
     )
-    decide(layout, candidate, Decision(answer.approved, answer.by, answer.note, "prefect"))
+    settle(layout, proposed, Decision(answer.approved, answer.by, answer.note, "prefect"))
     return answer.by
+
+
+def _named(proposed: Stands) -> str:
+    return f"{proposed.version}, the table of {proposed.manifest['tokenizer']}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

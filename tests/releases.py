@@ -24,6 +24,7 @@ from sidmint.gate.verdict import RuleResult, Verdict, result_of
 from sidmint.layout import Layout
 from sidmint.params import Params, load_params
 from sidmint.publishing.bucket import BucketBackend
+from sidmint.publishing.promotion import promote
 from sidmint.publishing.release import Override, Published, publish, rollback
 from sidmint.publishing.store import VersionStore
 from sidmint.stages.gate import gate
@@ -252,3 +253,14 @@ def race_back(root: str, racer: int, start: Any, results: Any) -> None:
         results.put("conflict")
     except BaseException as error:
         results.put(repr(error))
+
+
+def race_to_promote(root: str, version: str, start: Any, results: Any) -> None:
+    """A process that promotes `version`, in its own name, together with another."""
+    built = Built(Path(root))
+    start.wait()
+    try:
+        promote(built.params, built.layout, version, by=version)
+        results.put((version, "done"))
+    except BaseException as error:
+        results.put((version, str(error)))

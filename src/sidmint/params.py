@@ -251,6 +251,9 @@ class RegistryParams(Settings):
     """A folder of the workspace, registry/NAME, or s3://BUCKET/PREFIX: `layout.registry_path`."""
     model_name: str = "sidmint"
     """Registered model in MLflow."""
+    approval: Literal["gate", "person"] = "gate"
+    """Whose yes makes a version champion. `gate`: a verdict that passed, or an override, is
+    enough. `person`: somebody must approve the proposal too, and `publish` refuses."""
 
     @field_validator("path")
     @classmethod

@@ -3,55 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from releases import Built, build_workspace
-from sidmint.cli import versions
 from sidmint.errors import BadInput, Refused
-
-app = typer.Typer()
-versions.register(app)
-
-
-class Mlflow(SimpleNamespace):
-    """Stands for `sidmint.adapters.mlflow_runs`: remembers what it was told."""
+from version_commands import Mlflow, app, parsed, say, stub_mlflow
 
 
 @pytest.fixture
 def mlflow(monkeypatch: pytest.MonkeyPatch) -> Mlflow:
-    told: list[tuple[str, ...]] = []
-    stub = Mlflow(
-        told=told,
-        register_version=lambda _, name, folder: told.append(("register", name, folder.name)),
-        set_champion=lambda _, name, version: told.append(("champion", name, version)),
-    )
-    monkeypatch.setitem(sys.modules, "sidmint.adapters.mlflow_runs", stub)
-    monkeypatch.setattr("sidmint.adapters.mlflow_runs", stub, raising=False)
-    return stub
+    return stub_mlflow(monkeypatch)
 
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow: Mlflow) -> Built:
     monkeypatch.setenv("SIDMINT_WORKSPACE", str(tmp_path))
     return build_workspace(tmp_path)
-
-
-def say(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
-    if result.exception is not None:
-        raise result.exception
-    return str(result.stdout)
-
-
-def parsed(*arguments: str) -> Any:
-    return json.loads(say(*arguments, "--json"))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from releases import FACTS, Built, build_workspace, publish_bare
 from sidmint.errors import StorageFailed
+from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import AuditLog
 from sidmint.publishing.files import digest
 from sidmint.publishing.snapshot import sync_champion
@@ -58,7 +59,7 @@ def check_next_publish(store: VersionStore, before: str | None) -> None:
     log = store.log.entries()
     assert log[-1]["previous"] == before
     if before:
-        assert log[-2]["version"] == before
+        assert [entry["version"] for entry in log if moves(entry)][-2] == before
 
 
 @pytest.mark.parametrize("published", [0, 1], ids=["first", "second"])
@@ -97,6 +98,41 @@ def test_a_rollback_killed_before_any_call_leaves_all_readable(tmp_path: Path) -
         check_next_publish(store, champions[-1])
     assert champions[0] == "v0002"
     assert champions[-1] == "v0001"
+
+
+@pytest.mark.parametrize("act", ["propose", "retire"])
+def test_an_act_that_moves_nothing_killed_before_any_call_moves_nothing(
+    tmp_path: Path, act: str
+) -> None:
+    template, work = tmp_path / "template", tmp_path / "work"
+    work.mkdir()
+    for _ in range(2):
+        publish_bare(VersionStore(template))
+    told = []
+    for registry in kill_at_every_step(act, template, work):
+        store = VersionStore(registry)
+        assert check_readable(store, {"v0002"}) == "v0002"
+        told.append([entry["action"] for entry in store.entries()])
+        check_next_publish(store, "v0002")
+        assert told[-1] == [entry["action"] for entry in store.log.entries()][:-1]
+    # The act happens at one moment too: before it there is no line of it, from then on one.
+    happened_at = told.index(["publish", "publish", act])
+    assert told[:happened_at] == [["publish", "publish"]] * happened_at
+    assert len({len(each) for each in told[happened_at:]}) == 1
+    assert 0 < happened_at < len(told) - 1
+
+
+@pytest.mark.parametrize("act", ["propose", "retire"])
+def test_a_full_disk_in_an_act_that_moves_nothing_is_told(tmp_path: Path, act: str) -> None:
+    template = VersionStore(tmp_path / "template")
+    publish_bare(template, b"one")
+    publish_bare(template, b"two")
+    left = kill_at_every_step(act, template.folder, tmp_path / "work", "full")
+    assert len(left) > 5
+    for folder in left:
+        store = VersionStore(folder)
+        assert check_readable(store, {"v0002"}) == "v0002"
+        check_next_publish(store, "v0002")
 
 
 @pytest.mark.parametrize("written", [0, 1, 100, -1])

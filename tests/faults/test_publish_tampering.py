@@ -148,7 +148,7 @@ def test_the_last_log_line_removed_is_found_and_written_again(store: VersionStor
 
 def test_an_empty_log_under_a_later_pointer_is_not_written_over(store: VersionStore) -> None:
     change(store.log.path, b"")
-    assert any("move 2" in problem for problem in verify(store).problems)
+    assert any("at line 2" in problem for problem in verify(store).problems)
     with pytest.raises(Refused, match=r"restore champion\.json and log\.jsonl from one copy"):
         publish_bare(store)
 

@@ -8,8 +8,15 @@ import pytest
 
 from recorded_world import client_of, predict, recorded_world, runs_of
 from releases import Built
-from sidmint.adapters.mlflow_runs import reconcile, register_version, set_champion
+from sidmint.adapters.mlflow_runs import (
+    reconcile,
+    register_version,
+    set_champion,
+    set_statuses,
+)
 from sidmint.errors import BadInput
+from sidmint.publishing.promotion import decide, promote, propose, retire
+from sidmint.publishing.release import rollback
 
 # MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
 pytestmark = [
@@ -68,6 +75,53 @@ def test_reconcile_registers_what_is_missing_and_moves_the_alias_back(world: Bui
     ]
     assert predict(world, "champion", ["d"]) == ["2-2-0"]
     assert len(runs_of(world, "m-releases")) == 2
+
+
+def tags(world: Built) -> dict[str, str | None]:
+    found = client_of(world).search_model_versions("name = 'm'")
+    return {each.tags["sidmint.version"]: each.tags.get("sidmint.status") for each in found}
+
+
+def test_reconcile_tells_mlflow_what_happened_while_it_was_down(world: Built) -> None:
+    reconcile(world.layout, "m", world.store)
+    assert tags(world) == {"v0001": "published", "v0002": "champion"}
+    here = world.params, world.layout
+    world.judge("one")
+    propose(world.params, world.artifacts, world.layout, "one", by="test")
+    decide(*here, "v0003", True, "Ada", "looked at it")
+    retire(*here, "v0001", "old", "test")
+    promote(*here, "v0003", by="test")
+    assert reconcile(world.layout, "m", world.store) == [
+        "registered v0003 as m 3",
+        "v0001 is tagged retired",
+        "v0002 is tagged published",
+        "champion now points at v0003",
+    ]
+    assert tags(world) == {"v0001": "retired", "v0002": "published", "v0003": "champion"}
+    assert reconcile(world.layout, "m", world.store) == ["MLflow agrees with the registry"]
+    rollback(*here, to="v0002", by="test")
+    assert reconcile(world.layout, "m", world.store) == [
+        "v0002 is tagged champion",
+        "v0003 is tagged published",
+        "champion now points at v0002",
+    ]
+
+
+def test_reconcile_of_a_registry_with_proposals_alone_sets_no_champion(
+    tmp_path: Path, migrated_mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    built = recorded_world(tmp_path / "workspace", migrated_mlflow_database)
+    propose(built.params, built.artifacts, built.layout, "one", by="test")
+    assert reconcile(built.layout, "m", built.store) == ["registered v0001 as m 1"]
+    assert tags(built) == {"v0001": "proposed"}
+
+
+def test_statuses_are_told_of_what_mlflow_has_and_changed(world: Built) -> None:
+    register_version(world.layout, "m", world.store.release("v0001").folder)
+    wanted = {"v0001": "published", "v0002": "champion"}
+    assert set_statuses(world.layout, "m", wanted) == ["v0001"]
+    assert set_statuses(world.layout, "m", wanted) == []
 
 
 def test_what_mlflow_stores_of_a_table_is_not_pickled(world: Built) -> None:

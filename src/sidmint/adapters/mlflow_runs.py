@@ -32,6 +32,7 @@ from sidmint.adapters.mlflow_versions import (
     reconcile,
     register_version,
     set_champion,
+    set_statuses,
 )
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.contracts import STAGES, TOKENIZER_STAGES
@@ -48,6 +49,7 @@ __all__ = [
     "record_build",
     "register_version",
     "set_champion",
+    "set_statuses",
     "tracking_uri",
 ]
 

@@ -2,8 +2,9 @@
 
 The registry folder is the truth. Aliases in MLflow keep no history and can be set by
 anybody, so `champion` is derived from the registry's pointer and `reconcile` repairs it.
-Versions carry the tag `sidmint.version` (a published version) or `sidmint.build` (a build
-that passed its gate and may be published).
+Versions carry the tag `sidmint.version` (a version of the registry) or `sidmint.build` (a build
+that passed its gate and may be published). `sidmint.status` says how a version stands: proposed,
+approved, declined, champion, published (was champion), retired.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from sidmint.adapters.mlflow_store import Session, mlflow_session, scratch_folder
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
+from sidmint.publishing.acts import standings
 from sidmint.publishing.bundle import TOKENIZER_FILES
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sidmint.publishing.store import VersionStore
 
 VERSION_TAG = "sidmint.version"
+STATUS_TAG = "sidmint.status"
 COMPLETE_TAG = "sidmint.complete"
 CHAMPION = "champion"
 CANDIDATE = "candidate"
@@ -52,24 +55,40 @@ def set_champion(layout: Layout, model_name: str, version: str) -> None:
         point_alias(session, model_name, CHAMPION, number)
 
 
+def set_statuses(layout: Layout, model_name: str, statuses: Mapping[str, str]) -> list[str]:
+    """Tag the model versions of registry versions with how these stand; the versions that changed.
+
+    A version that MLflow does not have is left out: `reconcile` registers it.
+    """
+    with mlflow_session(layout) as session:
+        return _tag_statuses(session, model_name, statuses)
+
+
 def reconcile(layout: Layout, model_name: str, store: VersionStore) -> list[str]:
     """Make MLflow agree with the registry; returns what was done, a line each.
 
-    Registers versions that MLflow lacks, and points `champion` where the registry's
-    pointer does. Model versions without a registry folder are named and left alone.
+    Registers versions that MLflow lacks, tags each with how it stands, and points `champion`
+    where the registry's pointer does. Model versions without a registry folder are named and
+    left alone, and so are folders of the registry that no line of its log names.
     """
     done = []
-    pointer = store.champion()
+    pointer, known_by_log = store.champion(), standings(store.entries())
     with mlflow_session(layout) as session:
         numbers: dict[str, str] = {}
-        for version in store.versions():
+        registered: set[str] = set()
+        for version in filter(known_by_log.__contains__, store.versions()):
             known = find_number(session, model_name, VERSION_TAG, version)
             folder = store.release(version).whole()
             numbers[version] = known or _registered(session, model_name, folder)
             if known is None:
+                registered.add(version)
                 done.append(f"registered {version} as {model_name} {numbers[version]}")
-        for version in sorted(_tagged_versions(session, model_name) - set(numbers)):
+        for version in sorted(_tagged_versions(session, model_name).keys() - set(numbers)):
             done.append(f"MLflow has {version}, the registry has not; left as it is")
+        statuses = {version: known_by_log[version].status for version in numbers}
+        changed = _tag_statuses(session, model_name, statuses)
+        told = [version for version in changed if version not in registered]
+        done += [f"{version} is tagged {statuses[version]}" for version in told]
         wanted = numbers[pointer.version] if pointer else None
         if point_alias(session, model_name, CHAMPION, wanted):
             done.append(f"champion now points at {pointer.version if pointer else 'nothing'}")
@@ -177,6 +196,21 @@ def _number_behind(session: Session, model_name: str, alias: str) -> str | None:
         return None
 
 
-def _tagged_versions(session: Session, model_name: str) -> set[str]:
+def _tagged_versions(session: Session, model_name: str) -> dict[str, ModelVersion]:
+    """Model versions by the version of the registry that they are tagged with; the first of two."""
     found: list[ModelVersion] = list(session.client.search_model_versions(f"name = '{model_name}'"))
-    return {version.tags[VERSION_TAG] for version in found if VERSION_TAG in version.tags}
+    newest_first = sorted(found, key=lambda version: int(version.version), reverse=True)
+    return {each.tags[VERSION_TAG]: each for each in newest_first if VERSION_TAG in each.tags}
+
+
+def _tag_statuses(session: Session, model_name: str, statuses: Mapping[str, str]) -> list[str]:
+    tagged = _tagged_versions(session, model_name)
+    changed = [
+        version
+        for version, status in sorted(statuses.items())
+        if version in tagged and tagged[version].tags.get(STATUS_TAG) != status
+    ]
+    for version in changed:
+        number = tagged[version].version
+        session.client.set_model_version_tag(model_name, number, STATUS_TAG, statuses[version])
+    return changed

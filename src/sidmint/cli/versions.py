@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +9,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sidmint.cli import published_tables
+from sidmint.cli import promotion, published_tables
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
+from sidmint.cli.people import By, overridden, user
+from sidmint.cli.telling_mlflow import tell_mlflow
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
-from sidmint.errors import BadInput, Refused, SidmintError
+from sidmint.errors import Refused, SidmintError
 
 if TYPE_CHECKING:
-    from sidmint.publishing.release import Override, Published
+    from sidmint.publishing.release import Published
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-By = Annotated[str | None, typer.Option(help="Who does it; by default the user of this machine.")]
 PANEL = "Published versions"
 
 
@@ -44,11 +44,12 @@ def publish(
     from sidmint.publishing.release import publish as publish_release
 
     here = open_workspace()
-    overriding = _override(override, reason, by)
+    overriding = overridden(override, reason, by)
     published = publish_release(
-        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or _user()
+        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or user()
     )
-    _tell_mlflow(here, published, is_new=True)
+    if published.changed:
+        tell_mlflow(here, published.version, published.path, moved=True)
     _push(here, published)
     _tell(published, as_json, "published", "nothing to publish: this table is already champion")
 
@@ -65,8 +66,9 @@ def rollback(
     from sidmint.publishing.release import rollback as roll_back
 
     here = open_workspace()
-    published = roll_back(here.params, here.layout, to, reason, by=by or _user())
-    _tell_mlflow(here, published, is_new=False)
+    published = roll_back(here.params, here.layout, to, reason, by=by or user())
+    if published.changed:
+        tell_mlflow(here, published.version, None, moved=True)
     _tell(published, as_json, "rolled back to", "nothing to roll back: this is already champion")
 
 
@@ -87,11 +89,15 @@ def versions(as_json: Json = False) -> None:
         if any(row.override_by for row in rows):
             table.add_column("override", overflow="fold", min_width=16)
         for row in rows:
-            mark = {"champion": "[bold green]champion[/]", "abandoned": "never champion"}
+            mark = {
+                "champion": "[bold green]champion[/]",
+                "published": "",
+                "abandoned": "interrupted",
+            }
             override = f"{row.override_by}: {row.override_reason}" if row.override_by else ""
             cells = (
                 row.version,
-                mark.get(row.status, ""),
+                mark.get(row.status, row.status),
                 Text(row.tokenizer),
                 f"{row.num_items:,}",
                 row.parent or "-",
@@ -186,47 +192,9 @@ def verify(
         raise Refused(f"the registry is not intact: {len(found.problems)} problems")
 
 
-def _override(asked: bool, reason: str | None, by: str | None) -> Override | None:
-    from sidmint.publishing.release import Override
-
-    if asked:
-        return Override(by=by or "", reason=reason or "")
-    if reason is not None:
-        raise BadInput("--reason says why the gate is overridden; it goes with --override")
-    return None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return "unknown"
-
-
 def _commit(manifest: dict[str, object]) -> str:
     changed = " and uncommitted changes" if manifest["git_changed"] else ""
     return f"{manifest['git_commit']}{changed}" if manifest["git_commit"] else "-"
-
-
-def _tell_mlflow(here: Workspace, published: Published, is_new: bool) -> None:
-    """Bring MLflow level. It is derived from the registry, so its failure undoes nothing."""
-    if not published.changed:
-        return
-    name = here.params.registry.model_name
-    try:
-        from sidmint.adapters import mlflow_runs
-
-        if is_new:
-            mlflow_runs.register_version(here.layout, name, published.path)
-        mlflow_runs.set_champion(here.layout, name, published.version)
-    except Exception as error:
-        errors.print("warning", style="bold yellow", end=": ")
-        errors.print(
-            f"{published.version} is champion, but MLflow does not know it yet "
-            f"({type(error).__name__}: {error}); `sidmint reconcile` tells it",
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def _push(here: Workspace, published: Published) -> None:
@@ -270,7 +238,11 @@ def register(app: typer.Typer) -> None:
     reading = published_tables
     for command in (
         publish,
+        promotion.propose,
+        promotion.approve,
+        promotion.promote,
         rollback,
+        promotion.retire,
         versions,
         show,
         reading.diff,

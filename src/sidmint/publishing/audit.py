@@ -1,4 +1,4 @@
-"""The log of every move of the champion pointer: one JSON line each, chained by hashes.
+"""The log of every act on the registry: one JSON line each, chained by hashes.
 
 A line holds the hash of the line before it and its own, so editing, removing or inserting
 a line breaks the chain from there on. The pointer file carries a copy of the newest line:
@@ -95,8 +95,7 @@ class AuditLog:
         if _is_pending(entries, torn, newest):
             return [
                 f"log.jsonl lacks line {len(entries) + 1}: a process was stopped after it had "
-                "moved the pointer. The pointer holds the line; the next publish or rollback "
-                "writes it"
+                "written champion.json, which holds the line; the next command that writes adds it"
             ]
         return [_disagreement(entries, torn, newest)]
 
@@ -214,6 +213,6 @@ def _disagreement(entries: list[Entry], torn: bytes, newest: Entry | None) -> st
     if newest is None:
         return f"champion.json is gone, but log.jsonl has {len(entries)} entries"
     return (
-        f"champion.json stands at move {newest['sequence']}, but log.jsonl ends at move "
+        f"champion.json stands at line {newest['sequence']}, but log.jsonl ends at line "
         f"{entries[-1]['sequence'] if entries else 0}"
     )

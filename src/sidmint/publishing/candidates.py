@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,11 @@ class Candidate:
     def verdict_sha256(self) -> str:
         """Digest of the verdict on it."""
         return self.contents.beside["verdict.json"]
+
+    @property
+    def params_sha256(self) -> str:
+        """Digest of the params.yaml that it would be published with."""
+        return self.contents.beside["params.yaml"]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -107,12 +113,14 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
 def choose(
     params: Params, artifacts: Artifacts, tokenizer: str | None, overriding: bool
 ) -> Candidate:
-    """The named tokenizer's candidate, else the passing one that leads on `gate.select_by`.
+    """`lead` among `examine_asked`: the candidate to publish."""
+    return lead(examine_asked(params, artifacts, tokenizer), params, artifacts, overriding)
 
-    Ties go to the name that sorts first. Where none passes, `Refused` with every reason of
-    every candidate; when `overriding`, the leader is returned all the same. `Refused` too while
-    the verdict on any of them is broken: nobody knows then which of them leads.
-    """
+
+def examine_asked(
+    params: Params, artifacts: Artifacts, tokenizer: str | None
+) -> tuple[Candidate, ...]:
+    """The named tokenizer's candidate, else every one's, sorted by name."""
     known = params.train.tokenizers
     if tokenizer is not None and tokenizer not in known:
         raise BadInput(
@@ -120,9 +128,20 @@ def choose(
             f"{', '.join(known)}"
         )
     names = sorted(known) if tokenizer is None else [tokenizer]
-    candidates = [examine(params, artifacts, name) for name in names]
+    return tuple(examine(params, artifacts, name) for name in names)
+
+
+def lead(
+    candidates: Sequence[Candidate], params: Params, artifacts: Artifacts, overriding: bool
+) -> Candidate:
+    """Of `candidates` the passing one that leads on `gate.select_by`.
+
+    Ties go to the name that sorts first. Where none passes, `Refused` with every reason of
+    every candidate; when `overriding`, the leader is returned all the same. `Refused` too while
+    the verdict on any of them is broken: nobody knows then which of them leads.
+    """
     passing = [candidate for candidate in candidates if not candidate.reasons]
-    pool = passing or (candidates if overriding else [])
+    pool = passing or (list(candidates) if overriding else [])
     if not pool or any(candidate.broken for candidate in candidates):
         raise Refused(_explain(candidates))
     if len(pool) == 1:
@@ -182,7 +201,7 @@ def _at(values: Any, *keys: str) -> Any:
     return values
 
 
-def _explain(candidates: list[Candidate]) -> str:
+def _explain(candidates: Sequence[Candidate]) -> str:
     lines = []
     for candidate in candidates:
         if candidate.reasons:

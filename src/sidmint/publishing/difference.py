@@ -59,7 +59,7 @@ def compare(before: Release, after: Release) -> Difference:
         before=before.version,
         after=after.version,
         metrics=metric_changes(before.metrics, after.metrics),
-        params=param_changes(_params(before), _params(after)),
+        params=param_changes(published_params(before), published_params(after)),
         items=item_changes(old, new),
         codes=code_stability(old, new),
     )
@@ -145,6 +145,7 @@ def _ids(frame: pl.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(frame[SemanticIds.ITEM_ID].to_list()))
 
 
-def _params(release: Release) -> dict[Any, Any]:
+def published_params(release: Release) -> dict[Any, Any]:
+    """The params.yaml of a version as it was written."""
     name = "params.yaml"
     return parse_yaml(release.file(name).read_bytes(), f"{release.where}/{name}")

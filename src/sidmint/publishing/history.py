@@ -7,9 +7,8 @@ from typing import Literal
 
 from sidmint.contracts import Metric, describe_metric
 from sidmint.errors import BadInput, did_you_mean
+from sidmint.publishing.acts import Status, standings
 from sidmint.publishing.store import VersionStore
-
-Status = Literal["champion", "published", "abandoned"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class VersionRow:
     version: str
     champion: bool
     status: Status
-    """"abandoned": its publishing was interrupted, it was never champion and nothing reads it."""
+    """See `acts.Status`."""
     tokenizer: str
     num_items: int
     parent: str | None
@@ -54,21 +53,19 @@ class History:
 
 
 def list_versions(store: VersionStore) -> list[VersionRow]:
-    """Every version, oldest first; empty where nothing is published."""
-    pointer = store.champion()
-    champion = pointer.version if pointer else None
-    # The pointer's own entry counts: its line may be the one that a killed process did not write.
-    announced = {entry.get("version") for entry in store.log.readable()} | {champion}
+    """Every version, oldest first; empty where there is none."""
+    known = standings(store.entries())
     rows = []
     for version in store.versions():
         manifest = store.release(version).manifest
         override = manifest["override"] or {}
-        status: Status = "published" if version in announced else "abandoned"
+        standing = known.get(version)
+        status: Status = standing.status if standing else "abandoned"
         rows.append(
             VersionRow(
                 version=version,
-                champion=version == champion,
-                status="champion" if version == champion else status,
+                champion=status == "champion",
+                status=status,
                 tokenizer=manifest["tokenizer"],
                 num_items=manifest["num_items"],
                 parent=manifest["parent"],

@@ -85,7 +85,7 @@ def read_table(release: Release) -> pl.DataFrame:
         wrong = [name for name in texts if table.schema[name] != pl.String]
         wrong += [name for name in release.ids.columns if not table.schema[name].is_integer()]
         if not wrong:
-            return table
+            return table.cast(dict.fromkeys(release.ids.columns, pl.Int32))
         reason = f"{', '.join(wrong)} of another type"
     except KeyError as error:
         reason = f"no column {error}"

@@ -1,8 +1,11 @@
-"""Publish and roll back: the two ways in which the champion of a workspace changes."""
+"""Publish and roll back: a table becomes champion in one go, or an earlier one again.
+
+The way in steps, for those who want a person to look in between, is `promotion`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,14 @@ from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout, safe_name
 from sidmint.params import Params
+from sidmint.publishing.acts import moves, objection, standings
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.bundle import fill
-from sidmint.publishing.candidates import Candidate, choose
+from sidmint.publishing.candidates import Candidate
 from sidmint.publishing.opening import open_registry
+from sidmint.publishing.refusals import consider
 from sidmint.publishing.snapshot import sync_champion
-from sidmint.publishing.store import VersionStore, utc_now
+from sidmint.publishing.store import Assemble, VersionStore, utc_now
 from sidmint.publishing.verify import release_problems
 from sidmint.publishing.versions import Pointer, Release
 
@@ -62,17 +67,36 @@ def publish(
     `Refused` with every reason if the verdict is not about what is there, or does not pass and no
     `override` is given; `RegistryConflict` if the verdict compared with a champion that is
     champion no longer (an override does not help: run again); `BadInput` if a stage has not
-    run. Publishing the table that is champion already changes nothing.
+    run. Publishing the table that is champion already changes nothing. What the gate refused is
+    kept in the log. Where `registry.approval` is person, nothing is published in one go.
     """
+    if params.registry.approval == "person":
+        raise Refused(
+            "registry.approval is person, and publish asks nobody: `sidmint propose`, then "
+            "`sidmint approve VERSION --by NAME --reason TEXT`, then `sidmint promote VERSION`"
+        )
     store = open_registry(layout, params.registry.path)
-    candidate = choose(params, artifacts, tokenizer, overriding=override is not None)
+    candidate = consider(params, artifacts, store, tokenizer, override is not None, by)
     champion = store.champion()
     if champion and _has_table(store.release(champion.version), candidate):
         store.recover()
         sync_champion(layout, store)
-        return _published(store, champion, champion.version, changed=False)
-    facts = {
-        "action": "publish",
+        return published(store, champion, champion.version, changed=False)
+    pointer = store.publish(
+        assembly(artifacts, candidate, override, by),
+        candidate.judged_against,
+        making_facts("publish", candidate, override, by),
+    )
+    sync_champion(layout, store)
+    return published(store, pointer, candidate.judged_against, changed=True)
+
+
+def making_facts(
+    action: str, candidate: Candidate, override: Override | None, by: str
+) -> dict[str, Any]:
+    """What the log says of an act that makes a version."""
+    return {
+        "action": action,
         "tokenizer": candidate.tokenizer,
         "by": override.by if override else by,
         "reason": override.reason if override else None,
@@ -80,19 +104,22 @@ def publish(
         "overruled": list(candidate.refusals),
     }
 
+
+def assembly(
+    artifacts: Artifacts, candidate: Candidate, override: Override | None, by: str
+) -> Assemble:
+    """Fills a version folder with `candidate`, and tells the manifest who made it."""
+
     def assemble(folder: Path) -> dict[str, Any]:
-        described = fill(folder, artifacts, candidate.contents)
         return {
-            **described,
+            **fill(folder, artifacts, candidate.contents),
             "created_at": utc_now(),
-            "created_by": facts["by"],
+            "created_by": override.by if override else by,
             "override": {"by": override.by, "reason": override.reason} if override else None,
-            "overruled": facts["overruled"],
+            "overruled": list(candidate.refusals),
         }
 
-    pointer = store.publish(assemble, candidate.judged_against, facts)
-    sync_champion(layout, store)
-    return _published(store, pointer, pointer.entry["previous"], changed=True)
+    return assemble
 
 
 def rollback(
@@ -104,7 +131,8 @@ def rollback(
 ) -> Published:
     """Make an older version champion again: `to`, else the champion before this one.
 
-    The files of that version are verified first (`Refused` if they are damaged).
+    The files of that version are verified first (`Refused` if they are damaged, or if it was
+    retired).
     """
     if to is not None:
         safe_name(to, "version")
@@ -117,8 +145,8 @@ def rollback(
     target = store.release(to or _previous_champion(log))
     if target.version == champion.version:
         sync_champion(layout, store)
-        return _published(store, champion, champion.version, changed=False)
-    _check_target(store, target, log)
+        return published(store, champion, champion.version, changed=False)
+    require_whole(store, target, log)
     facts = {
         "action": "rollback",
         "tokenizer": target.manifest["tokenizer"],
@@ -127,9 +155,31 @@ def rollback(
         "override": False,
         "overruled": [],
     }
-    pointer = store.point_to(target.version, champion.version, facts)
+    pointer = store.point_to(
+        target.version, champion.version, facts, lambda log: _may_return(log, target.version)
+    )
     sync_champion(layout, store)
-    return _published(store, pointer, champion.version, changed=True)
+    return published(store, pointer, champion.version, changed=True)
+
+
+def require_whole(store: VersionStore, target: Release, log: list[Entry]) -> None:
+    """`Refused` if the files of `target` are not those that the log knows; `BadInput` if none."""
+    standing = standings(log).get(target.version)
+    if standing is None:
+        raise BadInput(
+            f"{target.version} is in no line of the log: its making was interrupted; propose or "
+            "publish its table again"
+        )
+    with store.backend.as_stored(target.version) as folder:
+        problems = release_problems(folder, standing.manifest_sha256)
+    if problems:
+        raise Refused("\n".join([f"{target.version} is damaged:", *(f"  - {p}" for p in problems)]))
+
+
+def _may_return(log: Sequence[Entry], version: str) -> dict[str, Any]:
+    if against := objection(standings(log), "rollback", version):
+        raise Refused(f"{version} {against}; `sidmint versions` lists what there is")
+    return {}
 
 
 def _has_table(champion: Release, candidate: Candidate) -> bool:
@@ -146,39 +196,30 @@ def _has_table(champion: Release, candidate: Candidate) -> bool:
 def _previous_champion(log: list[Entry]) -> str:
     """The champion that a rollback undoes to: publishing goes forward, rolling back takes back.
 
-    v1, v2, v3, back to v2: one more rollback goes to v1, not to v3 again.
+    v1, v2, v3, back to v2: one more rollback goes to v1, not to v3 again. Retired ones are passed
+    over.
     """
     line: list[str] = []
-    for entry in log:
+    for entry in filter(moves, log):
         version = entry["version"]
         if entry["action"] == "rollback" and version in line:
             del line[line.index(version) + 1 :]
         else:
             line.append(version)
-    if len(line) < 2:
+    known = standings(log)
+    before = [version for version in line[:-1] if known[version].status != "retired"]
+    if not before:
         raise BadInput(
-            f"{line[0]} has no champion before it; name one with --to "
+            f"{line[-1]} has no champion before it that is not retired; name one with --to "
             "(`sidmint versions` lists them)"
         )
-    return line[-2]
+    return before[-1]
 
 
-def _check_target(store: VersionStore, target: Release, log: list[Entry]) -> None:
-    digests = {entry["version"]: entry["manifest_sha256"] for entry in log}
-    if target.version not in digests:
-        raise BadInput(
-            f"{target.version} was never champion: its publishing was interrupted; publish its "
-            "table again"
-        )
-    with store.backend.as_stored(target.version) as folder:
-        problems = release_problems(folder, digests[target.version])
-    if problems:
-        raise Refused("\n".join([f"{target.version} is damaged:", *(f"  - {p}" for p in problems)]))
-
-
-def _published(
+def published(
     store: VersionStore, pointer: Pointer, previous: str | None, changed: bool
 ) -> Published:
+    """The result of a move."""
     release = store.release(pointer.version)
     return Published(
         release.version, release.whole(), release.where, release.manifest, previous, changed

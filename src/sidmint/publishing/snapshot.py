@@ -25,6 +25,7 @@ from sidmint.artifacts import dump_json, require_numbers
 from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
+from sidmint.publishing.acts import moves
 from sidmint.publishing.files import storing
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.store import VersionStore
@@ -105,10 +106,9 @@ def version_history(store: VersionStore) -> list[dict[str, Any]]:
     """
     pointer = store.champion()
     champion = pointer.version if pointer else None
-    # The pointer's own entry counts: its line may be the one that a killed process did not write.
-    moves = [*store.log.readable(), *([pointer.entry] if pointer else [])]
-    announced = {move.get("version") for move in moves}
-    last_move_from = {move.get("previous"): move.get("action") for move in moves}
+    told = [entry for entry in store.entries() if moves(entry)]
+    announced = {move.get("version") for move in told}
+    last_move_from = {move.get("previous"): move.get("action") for move in told}
     history = []
     for version in store.versions():
         facts = _facts(store.release(version)) if version in announced else None
@@ -171,7 +171,7 @@ def _champion(release: Release | None, pointer: Pointer | None) -> dict[str, Any
     if release is None or pointer is None:
         return {"version": None, "tokenizer": None, "metrics": {}}
     return {
-        "log_head": pointer.entry["hash"],
+        "log_head": pointer.move_hash,
         "log_sequence": pointer.sequence,
         "version": release.version,
         "tokenizer": release.manifest["tokenizer"],

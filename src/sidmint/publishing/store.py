@@ -2,9 +2,11 @@
 
 A publish is: compare the champion with the one the verdict was judged against, draft, manifest
 last, add the version, replace the pointer, append to the log. Killed before the pointer is
-replaced, it leaves the old champion and perhaps a version that was never champion; killed after,
-the new champion and a log line that the pointer still carries and the next writer adds. A reader
-resolves the pointer once and then reads a version that nobody changes.
+replaced, it leaves the old champion and perhaps a version that no line names; killed after,
+the new champion and a log line that the pointer still carries and the next writer adds. Every
+other act takes the same way: one that moves nothing replaces the pointer by one with the same
+champion and its own line. A reader resolves the pointer once and then reads a version that nobody
+changes.
 
 Where the registry lies is the backend's to know: `local`, a folder; `bucket`, an S3 bucket.
 """
@@ -12,8 +14,9 @@ Where the registry lies is the backend's to know: `local`, a folder; `bucket`, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,16 +24,23 @@ from typing import Any
 from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
-from sidmint.publishing.audit import AuditLog, seal
+from sidmint.publishing.acts import in_words, moves
+from sidmint.publishing.audit import AuditLog, Entry, seal
 from sidmint.publishing.backend import CHAMPION, VERSIONS, Backend
 from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
 from sidmint.publishing.local import LocalBackend
-from sidmint.publishing.versions import Pointer, Release
+from sidmint.publishing.versions import Head, Pointer, Release
 
 _VERSION = re.compile(r"v(\d{4,})")
+_MOST_TOLD = 5
+"""Moves that a conflict names."""
 
 Assemble = Callable[[Path], Mapping[str, Any]]
 """Fills an empty folder with the files of a release and returns what its manifest says of them."""
+
+Allow = Callable[[Sequence[Entry]], Mapping[str, Any]]
+"""Asked while nobody else writes: raises if the log so far forbids the act, else returns what the
+line says beside the facts."""
 
 
 class VersionStore:
@@ -46,7 +56,7 @@ class VersionStore:
 
     @property
     def log(self) -> AuditLog:
-        """Every move of the pointer."""
+        """Every act."""
         return self.backend.log
 
     @property
@@ -65,8 +75,28 @@ class VersionStore:
         return self.folder / CHAMPION
 
     def champion(self) -> Pointer | None:
-        """The pointer as it is now; None where nothing was ever published."""
-        return self._parsed(self.backend.pointer_bytes())
+        """The pointer as it is now; None where nothing was ever champion."""
+        head = self.head()
+        return head.champion if head else None
+
+    def head(self) -> Head | None:
+        """champion.json as it is now; None where nobody ever wrote to this registry."""
+        text = self.backend.pointer_bytes()
+        head = None if text is None else Head.parse(text)
+        if head is None and text is not None:
+            raise BadInput(
+                f"{self.where}/{CHAMPION} is damaged: it wants version, manifest_sha256, sequence "
+                "and the log entry that says the same. Its entry is the last line of log.jsonl; "
+                "restore both from one copy"
+            )
+        return head
+
+    def entries(self) -> list[Entry]:
+        """Every line that can be read, and the one that a killed process did not come to write."""
+        lines, head = self.log.readable(), self.head()
+        if head is not None and lines[-1:] != [head.entry]:
+            lines.append(head.entry)
+        return lines
 
     def versions(self) -> list[str]:
         """Every version there is, oldest first, also one that never became champion."""
@@ -97,95 +127,156 @@ class VersionStore:
         now, `RegistryConflict` is raised and nothing is left behind. `facts` go into the log
         entry (action, by, reason, ...). If `assemble` raises, nothing is left behind either.
         """
-        with self._writing(parent) as (before, drafts):
-            version = self._claimed_version()
-            draft = drafts / version
-            draft.mkdir()
-            manifest = {**assemble(draft), "version": version, "parent": parent}
-            manifest_sha256 = _finish_draft(draft, manifest)
-            self.backend.add(version, draft)
-            try:
+        with self._writing() as (before, drafts):
+            self._expect(parent)
+            version, manifest_sha256 = self._make(assemble, parent, drafts)
+            with self._withdrawing(version):
                 return self._move(version, manifest_sha256, facts, before)
-            except RegistryConflict:
-                self.backend.withdraw(version)
-                raise
 
-    def point_to(self, version: str, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
-        """Make an existing version champion; `parent` as for `publish`."""
-        with self._writing(parent) as (before, _):
+    def propose(self, assemble: Assemble, parent: str | None, facts: Mapping[str, Any]) -> str:
+        """Make a new version as `publish` does, and leave the champion as it is; its name."""
+        with self._writing() as (before, drafts):
+            self._expect(parent)
+            version, manifest_sha256 = self._make(assemble, parent, drafts)
+            with self._withdrawing(version):
+                self._note(version, manifest_sha256, facts, before)
+            return version
+
+    def point_to(
+        self,
+        version: str,
+        parent: str | None,
+        facts: Mapping[str, Any],
+        allow: Allow = lambda _: {},
+    ) -> Pointer:
+        """Make an existing version champion; `parent` as for `publish`, `allow` is asked first."""
+        with self._writing() as (before, _):
+            added = allow(self.log.entries())
+            self._expect(parent)
             manifest_sha256 = digest(self.release(version).file("manifest.json"))
-            return self._move(version, manifest_sha256, facts, before)
+            return self._move(version, manifest_sha256, {**facts, **added}, before)
+
+    def note(
+        self, facts: Mapping[str, Any], version: str | None = None, allow: Allow = lambda _: {}
+    ) -> Entry:
+        """Add a line about `version`, or about none, that moves nothing; `allow` is asked first."""
+        with self._writing() as (before, _):
+            added = allow(self.log.entries())
+            path = self.release(version).file("manifest.json") if version else None
+            return self._note(version, digest(path) if path else None, {**facts, **added}, before)
 
     def recover(self) -> bool:
         """Add the log line that a killed process left unwritten; true if there was one."""
         if not self.backend.exists():
             return False
         with self.backend.alone():
-            return self._settle_log(self.champion())
+            return self._settle_log(self.head())
 
     @contextmanager
-    def _writing(self, parent: str | None) -> Iterator[tuple[bytes | None, Path]]:
-        """The pointer's bytes, and a folder for drafts; what a killed writer left is put right."""
+    def _writing(self) -> Iterator[tuple[Head | None, Path]]:
+        """The head, and a folder for drafts; what a killed writer left behind is put right."""
         with self.backend.alone():
-            before = self.backend.pointer_bytes()
-            pointer = self._parsed(before)
-            self._settle_log(pointer)
-            if (pointer.version if pointer else None) != parent:
-                raise self._conflict(parent)
+            head = self.head()
+            self._settle_log(head)
             with self.backend.drafting() as drafts:
-                yield before, drafts
+                yield head, drafts
 
-    def _parsed(self, text: bytes | None) -> Pointer | None:
-        pointer = None if text is None else Pointer.parse(text)
-        if pointer is None and text is not None:
-            raise BadInput(
-                f"{self.where}/{CHAMPION} is damaged: it wants version, manifest_sha256, sequence "
-                "and the log entry that says the same. Its entry is the last line of log.jsonl; "
-                "restore both from one copy"
-            )
-        return pointer
+    @contextmanager
+    def _withdrawing(self, version: str) -> Iterator[None]:
+        """Takes the new version back where somebody else wrote first."""
+        try:
+            yield
+        except RegistryConflict:
+            self.backend.withdraw(version)
+            raise
 
-    def _settle_log(self, pointer: Pointer | None) -> bool:
-        return self.log.settle(pointer.entry if pointer else None)
+    def _settle_log(self, head: Head | None) -> bool:
+        return self.log.settle(head.entry if head else None)
 
-    def _conflict(self, parent: str | None) -> RegistryConflict:
+    def _expect(self, parent: str | None) -> None:
         pointer = self.champion()
-        return RegistryConflict(
-            f"judged against {parent or 'an empty registry'} but "
-            f"{pointer.version if pointer else 'no version'} is champion now; `sidmint run` "
-            "judges it again"
-        )
+        now = pointer.version if pointer else None
+        if now != parent:
+            raise RegistryConflict(
+                f"judged against {parent or 'an empty registry'} but {now or 'no version'} is "
+                f"champion now; `sidmint run` judges it again{self._since(parent)}"
+            )
+
+    def _since(self, parent: str | None) -> str:
+        """What moved the champion since `parent` was it, newest last; "" where nobody can tell."""
+        told = [entry for entry in self.log.readable() if moves(entry)]
+        places = [n for n, entry in enumerate(told, start=1) if entry.get("version") == parent]
+        later = told[places[-1] if places else 0 :][-_MOST_TOLD:]
+        return f". Since then {'; '.join(map(in_words, later))}" if later else ""
+
+    def _make(self, assemble: Assemble, parent: str | None, drafts: Path) -> tuple[str, str]:
+        """A new version; its name, and the digest of its manifest."""
+        version = self._claimed_version()
+        draft = drafts / version
+        draft.mkdir()
+        manifest = {**assemble(draft), "version": version, "parent": parent}
+        manifest_sha256 = _finish_draft(draft, manifest)
+        self.backend.add(version, draft)
+        return version, manifest_sha256
 
     def _claimed_version(self) -> str:
-        # A number is never given twice, not even one whose version never became champion.
-        named = [*self.versions(), *(entry["version"] for entry in self.log.entries())]
+        # A number is never given twice, not even one whose version no line names.
+        named = [*self.versions(), *(entry["version"] or "" for entry in self.log.entries())]
         number = max(map(_number, named), default=0) + 1
         while not self.backend.claim(f"v{number:04d}"):
             number += 1
         return f"v{number:04d}"
 
     def _move(
-        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: bytes | None
+        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: Head | None
     ) -> Pointer:
-        champion = self._parsed(before)
-        entry = seal(
+        champion = before.champion if before else None
+        entry = self._write(
             {
                 **facts,
                 "version": version,
                 "previous": champion.version if champion else None,
                 "manifest_sha256": manifest_sha256,
-                "at": utc_now(),
             },
-            champion.entry if champion else None,
+            before,
+            f"{version} is champion",
         )
-        pointer = Pointer.of(entry)
-        if not self.backend.replace_pointer(before, pointer.to_bytes()):
-            raise self._conflict(champion.version if champion else None)
-        moved = f"{version} is champion, and the next publish or rollback writes its log line"
-        with self.backend.storing(moved):
+        return Pointer(version, manifest_sha256, entry["sequence"], entry["hash"])
+
+    def _note(
+        self,
+        version: str | None,
+        manifest_sha256: str | None,
+        facts: Mapping[str, Any],
+        before: Head | None,
+    ) -> Entry:
+        champion = before.champion if before else None
+        return self._write(
+            {
+                **facts,
+                "version": version,
+                "previous": champion.version if champion else None,
+                "manifest_sha256": manifest_sha256,
+                "champion": asdict(champion) if champion else None,
+            },
+            before,
+            "It is done",
+        )
+
+    def _write(self, facts: Mapping[str, Any], before: Head | None, done: str) -> Entry:
+        """Replace the pointer file by one that carries the new line, then add the line."""
+        entry = seal({**facts, "at": utc_now()}, before.entry if before else None)
+        text = before.to_bytes() if before else None
+        if not self.backend.replace_pointer(text, Head(entry).to_bytes()):
+            now = self.head()
+            told = in_words(now.entry) if now else f"{CHAMPION} is gone"
+            raise RegistryConflict(
+                f"somebody else wrote to {self.where} meanwhile: {told}; give the command again"
+            )
+        with self.backend.storing(f"{done}, and the next command that writes adds its log line"):
             self.backend.flush_pointer()
             self.log.append(entry)
-        return pointer
+        return entry
 
 
 def utc_now() -> str:

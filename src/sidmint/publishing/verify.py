@@ -10,10 +10,11 @@ from typing import Any
 
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
+from sidmint.publishing.audit import Entry
 from sidmint.publishing.files import digest, walk
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.story import snapshot_problems, story_problems
-from sidmint.publishing.versions import Pointer
+from sidmint.publishing.versions import Head
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def verify(
     if version is None and not known and not _has_pointer(store):
         raise BadInput(f"nothing is published in {store.where} yet: there is nothing to verify")
     names = known if version is None else [store.release(version).version]
-    pointer, problems = _pointer_and_log(store)
-    digests = _logged_digests(store, pointer)
-    problems += [*_story(store, pointer, snapshot), *_strangers(store)]
+    head, problems = _head_and_log(store)
+    digests = _logged_digests(store, head)
+    problems += [*_story(store, head, snapshot), *_strangers(store)]
     notes = []
     num_files = 0
     for name in track(names, "verifying versions", len(names)):
@@ -58,12 +59,12 @@ def verify(
             num_files += len(walk(folder)[0])
         if name not in digests:
             notes.append(
-                f"{name} was never champion: its publishing was interrupted; nothing reads it"
+                f"{name} is in no line of the log: its making was interrupted; nothing reads it"
             )
     missing = sorted(digests.keys() - set(known))
     problems += [f"{name} is in the log, but its folder is gone" for name in missing]
-    head = pointer.entry["hash"] if pointer else None
-    return Verification(tuple(names), num_files, head, tuple(problems), tuple(notes))
+    log_head = head.entry["hash"] if head else None
+    return Verification(tuple(names), num_files, log_head, tuple(problems), tuple(notes))
 
 
 def release_problems(folder: Path, manifest_sha256: str | None) -> list[str]:
@@ -99,21 +100,19 @@ def _listing(manifest_file: Path, version: str) -> Mapping[str, Any] | None:
     return files if isinstance(files, dict) else None
 
 
-def _pointer_and_log(store: VersionStore) -> tuple[Pointer | None, list[str]]:
+def _head_and_log(store: VersionStore) -> tuple[Head | None, list[str]]:
     try:
-        pointer = store.champion()
+        head = store.head()
     except BadInput as error:
         return None, [str(error), *store.log.damage()]
-    return pointer, store.log.problems(pointer.entry if pointer else None)
+    return head, store.log.problems(head.entry if head else None)
 
 
-def _story(store: VersionStore, pointer: Pointer | None, snapshot: Path | None) -> list[str]:
+def _story(store: VersionStore, head: Head | None, snapshot: Path | None) -> list[str]:
     """What the lines tell; nothing where the chain itself is damaged, which is told already."""
     if store.log.damage():
         return []
-    entries = store.log.readable()
-    if pointer is not None and entries[-1:] != [pointer.entry]:
-        entries = [*entries, pointer.entry]  # a line that a killed process did not come to write
+    entries = _entries(store, head)
 
     def manifest_of(version: str) -> Any:
         try:
@@ -125,11 +124,16 @@ def _story(store: VersionStore, pointer: Pointer | None, snapshot: Path | None) 
     return [*story_problems(entries, manifest_of), *known]
 
 
-def _logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, str]:
+def _entries(store: VersionStore, head: Head | None) -> list[Entry]:
+    """Every line that can be read; of a registry whose champion.json is damaged too."""
+    return store.entries() if head is not None else store.log.readable()
+
+
+def _logged_digests(store: VersionStore, head: Head | None) -> dict[str, str]:
     """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry."""
-    newest = [pointer.entry] if pointer else []
-    entries = (*store.log.readable(), *newest)
-    pairs = ((entry.get("version"), entry.get("manifest_sha256")) for entry in entries)
+    pairs = (
+        (entry.get("version"), entry.get("manifest_sha256")) for entry in _entries(store, head)
+    )
     return {name: value for name, value in pairs if isinstance(name, str) and value}
 
 

@@ -9,48 +9,75 @@ from typing import Any
 
 from sidmint.artifacts import dump_json, require_numbers
 from sidmint.errors import BadInput
+from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry, entry_hash, is_entry
 
-_MANIFEST_KEYS = {
-    *("created_at", "created_by", "files", "num_items", "overruled", "override", "parent"),
-    *("semantic_ids", "tokenizer", "version"),
+_TEXTS = ("created_at", "created_by", "tokenizer", "version")
+_MANIFEST: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_TEXTS, str),
+    "files": dict,
+    "num_items": int,
+    "overruled": list,
+    "override": (dict, type(None)),
+    "parent": (str, type(None)),
+    "semantic_ids": dict,
 }
+"""What every manifest says, and as what."""
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """The contents of champion.json: the newest log entry, with what readers need on top."""
+    """Who is champion, and by which move."""
 
     version: str
     manifest_sha256: str
     sequence: int
+    """Of the log line that made it champion."""
+    move_hash: str
+    """Of the same line."""
+
+    @classmethod
+    def after(cls, entry: Entry) -> Pointer | None:
+        """The champion after the line `entry`; None where nothing was ever champion by then."""
+        if moves(entry):
+            return cls(entry["version"], entry["manifest_sha256"], entry["sequence"], entry["hash"])
+        return cls(**entry["champion"]) if entry["champion"] is not None else None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The contents of champion.json: the newest log line, with what readers need on top."""
+
     entry: Entry
 
-    @classmethod
-    def of(cls, entry: Entry) -> Pointer:
-        """The pointer that `entry` describes."""
-        return cls(entry["version"], entry["manifest_sha256"], entry["sequence"], entry)
+    @property
+    def champion(self) -> Pointer | None:
+        """Who is served; None where there are proposals and refusals alone."""
+        return Pointer.after(self.entry)
 
     @classmethod
-    def parse(cls, text: bytes) -> Pointer | None:
-        """The pointer that `to_bytes` gave as `text`; None if a single byte is another."""
+    def parse(cls, text: bytes) -> Head | None:
+        """The head that `to_bytes` gave as `text`; None if a single byte is another."""
         try:
             entry = json.loads(text)["entry"]
             if not is_entry(entry) or entry_hash(entry) != entry["hash"]:
                 return None
-            if not all(isinstance(entry[key], str) for key in ("version", "manifest_sha256")):
+            head = cls(entry)
+            champion = head.champion
+            texts = (champion.version, champion.manifest_sha256) if champion else ()
+            if not all(isinstance(value, str) for value in texts):
                 return None
-            pointer = cls.of(entry)
-            return pointer if pointer.to_bytes() == text else None
+            return head if head.to_bytes() == text else None
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def to_bytes(self) -> bytes:
         """The one way to write champion.json."""
+        champion = self.champion
         value = {
-            "version": self.version,
-            "manifest_sha256": self.manifest_sha256,
-            "sequence": self.sequence,
+            "version": champion.version if champion else None,
+            "manifest_sha256": champion.manifest_sha256 if champion else None,
+            "sequence": self.entry["sequence"],
             "entry": dict(self.entry),
         }
         return dump_json(value).encode()
@@ -119,14 +146,12 @@ class Release:
     def manifest(self) -> dict[str, Any]:
         """manifest.json: origin, layout of the ids, and the sha256 of every other file."""
         manifest = self._json("manifest.json")
-        missing = sorted(_MANIFEST_KEYS - manifest.keys())
-        if missing or not _is_listing(manifest["files"]):
-            wanted = (
-                f"lacks {', '.join(missing)}" if missing else "lists its files in no known form"
-            )
+        wrong = [name for name, kind in _MANIFEST.items() if not _is(manifest, name, kind)]
+        if wrong or not _is_listing(manifest["files"]):
             raise BadInput(
-                f"{self.where}/manifest.json {wanted}; `sidmint verify {self.version}` says "
-                "what is damaged"
+                f"{self.where}/manifest.json lacks, or says in no known form, "
+                f"{', '.join(wrong) or 'its files'}; `sidmint verify {self.version}` says what is "
+                "damaged"
             )
         return manifest
 
@@ -172,6 +197,10 @@ class Release:
         if not isinstance(value, dict):
             raise BadInput(f"{self.where}/{name} wants a JSON object, has {type(value).__name__}")
         return value
+
+
+def _is(manifest: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> bool:
+    return name in manifest and isinstance(manifest[name], kind)
 
 
 def _is_listing(files: Any) -> bool:
