@@ -45,7 +45,7 @@ def verify(
         raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to verify")
     names = store.versions() if version is None else [store.release(version).version]
     pointer, problems = _pointer_and_log(store)
-    digests = _logged_digests(store, pointer)
+    digests = logged_digests(store, pointer)
     problems += [*_story(store, pointer, snapshot), *_strangers(store)]
     notes = []
     for name in names:
@@ -124,8 +124,11 @@ def _story(store: VersionStore, pointer: Pointer | None, snapshot: Path | None) 
     return [*story_problems(entries, manifest_of), *known]
 
 
-def _logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, str]:
-    """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry."""
+def logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, str]:
+    """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry.
+
+    A version without one was never champion.
+    """
     newest = [pointer.entry] if pointer else []
     entries = (*store.log.readable(), *newest)
     pairs = ((entry.get("version"), entry.get("manifest_sha256")) for entry in entries)
