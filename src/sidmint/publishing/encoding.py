@@ -75,8 +75,8 @@ class NewItems:
         """What makes vectors of texts; `BadInput` where the vectors came from elsewhere."""
         if self.made_by is None:
             raise BadInput(
-                f"{self.where} does not name the encoder of its vectors: an older sidmint published "
-                "it; publish again, or give vectors"
+                f"{self.where} does not name the encoder of its vectors: an older sidmint "
+                "published it; publish again, or give vectors"
             )
         name, model = self.made_by["name"], str(self.made_by["model"])
         if name not in ENCODERS:
