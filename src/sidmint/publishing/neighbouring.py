@@ -19,8 +19,8 @@ from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
-from sidmint.publishing.bundle import NEIGHBOURS, describe_neighbours
 from sidmint.publishing.encoding import NewItems
+from sidmint.publishing.files import NEIGHBOURS
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
@@ -121,6 +121,8 @@ def open_release(release: Release) -> IndexedItems:
 
 def open_build(params: Params, artifacts: Artifacts) -> IndexedItems:
     """What stage embed made last, with the ids of the first of `train.tokenizers` that has some."""
+    from sidmint.publishing.bundle import describe_neighbours  # a release is read without it
+
     described = describe_neighbours(artifacts.json("embed", "embed"))
     layout = artifacts.layout
     names = params.train.tokenizers

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.layout import find_workspace
 from sidmint.publishing.encoding import Encoded, NewItems
-from sidmint.publishing.files import digest
-from sidmint.publishing.id_trie import IdTrie
+from sidmint.publishing.files import TOKENIZER_FILES, digest
 from sidmint.publishing.lookup import look_alikes, parse_prefix, part_sizes
 from sidmint.publishing.neighbouring import (
     IndexedItems,
@@ -33,12 +32,15 @@ from sidmint.publishing.neighbouring import (
     like_vector,
     open_release,
 )
-from sidmint.publishing.recommending import Answer, OpenRecommender
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import logged_digests
 from sidmint.publishing.versions import Release
 from sidmint.semantic_ids import PrefixIndex, format_id
 from sidmint.types import Ints
+
+if TYPE_CHECKING:  # these bring torch, which a lookup does not need
+    from sidmint.publishing.id_trie import IdTrie
+    from sidmint.publishing.recommending import Answer, OpenRecommender
 
 CHAMPION = "champion"
 
@@ -209,6 +211,8 @@ class PublishedTable:
 
         `trie.for_generate` gives a `prefix_allowed_tokens_fn`. Items without an id are left out.
         """
+        from sidmint.publishing.id_trie import IdTrie
+
         return IdTrie(self._whole_ids, self.sizes)
 
     def recommend(self, history: Sequence[str], k: int = 10) -> Answer:
@@ -250,8 +254,8 @@ class PublishedTable:
 
     @cached_property
     def _new_items(self) -> NewItems:
-        for name in ("tokenizer/tokenizer.json", "tokenizer/tokenizer.safetensors"):
-            self._release.intact_file(name)
+        for name in TOKENIZER_FILES:
+            self._release.intact_file(f"tokenizer/{name}")
         described = self.manifest.get("neighbours") or {}
         return NewItems(
             described.get("encoder"),
@@ -267,6 +271,8 @@ class PublishedTable:
 
     @cached_property
     def _recommender(self) -> OpenRecommender:
+        from sidmint.publishing.recommending import OpenRecommender
+
         return OpenRecommender(self._release)
 
     def _no_item(self, item: str) -> BadInput:
