@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sidmint.cli import published_tables
+from sidmint.cli.export import export
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
@@ -257,5 +258,6 @@ def register(app: typer.Typer) -> None:
         reading.lookup,
         reading.items,
         neighbours,
+        export,
     ):
         app.command(rich_help_panel=PANEL)(command)
