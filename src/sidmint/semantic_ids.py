@@ -220,7 +220,7 @@ class PrefixIndex:
 
     def __init__(self, parts: Ints) -> None:
         self._order = np.lexsort(parts.T[::-1])
-        self._parts = parts[self._order]
+        self._parts = np.asfortranarray(parts[self._order])  # questions search columns
 
     def rows(self, prefix: Sequence[int]) -> npt.NDArray[np.int64]:
         """Row numbers, ascending, of the items whose id begins with `prefix`; may be none."""

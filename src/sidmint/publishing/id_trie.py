@@ -11,13 +11,16 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sidmint.errors import BadInput
 from sidmint.recommenders.trie import Trie
-from sidmint.semantic_ids import PrefixIndex, tokens_of
+from sidmint.semantic_ids import tokens_of
 from sidmint.types import Ints
+
+Numbers = npt.NDArray[np.int64]
 
 AllowedTokens = Callable[[int, Iterable[int]], list[int]]
 """`prefix_allowed_tokens_fn` of transformers: row of the batch, token ids so far -> next ids."""
@@ -29,14 +32,23 @@ class IdTrie:
     def __init__(self, parts: Ints, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
         self._parts = parts
-        self._index = PrefixIndex(parts)
 
     def following(self, prefix: Sequence[int] = ()) -> list[int]:
         """The parts, rising, that follow `prefix` in some id.
 
         None after a whole id, nor after a prefix that no id has.
         """
-        return [int(part) for part in self._index.following(prefix)]
+        level = len(prefix)
+        if level >= len(self.sizes):
+            return []
+        codes = self._trie.codes[level].numpy()
+        if level == 0:
+            return [int(part) for part in codes]
+        nodes, known = self._walk(np.array([prefix], dtype=np.int64))
+        if not known[0]:
+            return []
+        first, last = self._trie.first_child[level - 1][nodes[0] : nodes[0] + 2].tolist()
+        return [int(part) for part in codes[first:last]]
 
     def allowed(self, prefixes: Tensor | Ints) -> Tensor:
         """Which parts may follow each of `prefixes` (B, P), P < M: a bool mask (B, K).
@@ -44,11 +56,11 @@ class IdTrie:
         K is `sizes[P]`. A row is all False where no id has the prefix. One pass over all rows:
         for beams that mask the logits of a level. `BadInput` for prefixes of M parts or more.
         """
-        rows = torch.as_tensor(prefixes, dtype=torch.int64, device="cpu")
+        rows = np.asarray(prefixes, dtype=np.int64)
         if rows.ndim != 2 or rows.shape[1] >= len(self.sizes):
             raise BadInput(
                 f"prefixes want the shape (prefixes, 0 to {len(self.sizes) - 1} parts), got "
-                f"{tuple(rows.shape)}"
+                f"{rows.shape}"
             )
         level = rows.shape[1]
         mask = torch.zeros((len(rows), self.sizes[level]), dtype=torch.bool)
@@ -56,9 +68,9 @@ class IdTrie:
             mask[:, self._trie.codes[0]] = True
             return mask
         nodes, known = self._walk(rows)
-        kept = known.nonzero().flatten()
-        starts, children = self._trie.child_rows(level, nodes[kept])
-        owners = torch.repeat_interleave(kept, starts.diff())
+        kept = np.flatnonzero(known)
+        starts, children = self._trie.child_rows(level, torch.from_numpy(nodes[kept]))
+        owners = torch.repeat_interleave(torch.from_numpy(kept), starts.diff())
         mask[owners, self._trie.codes[level][children]] = True
         return mask
 
@@ -127,21 +139,20 @@ class IdTrie:
         return Trie.of(np.ascontiguousarray(self._parts[order]))
 
     @cached_property
-    def _keys(self) -> list[Tensor]:
+    def _keys(self) -> list[Numbers]:
         """Of each level, node of the level before * K + code: rising, one a node."""
-        keys = [self._trie.codes[0]]
+        keys = [self._trie.codes[0].numpy()]
         for level, edges in enumerate(self._trie.first_child, start=1):
-            parents = torch.repeat_interleave(torch.arange(len(edges) - 1), edges.diff())
-            keys.append(parents * self.sizes[level] + self._trie.codes[level])
+            parents = np.repeat(np.arange(len(edges) - 1), np.diff(edges.numpy()))
+            keys.append(parents * self.sizes[level] + self._trie.codes[level].numpy())
         return keys
 
-    def _walk(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _walk(self, rows: Numbers) -> tuple[Numbers, npt.NDArray[np.bool_]]:
         """The node (B,) that each of `rows` (B, P) ends in, and whether there is one."""
-        nodes = torch.zeros(len(rows), dtype=torch.int64)
-        known = torch.ones(len(rows), dtype=torch.bool)
-        columns = rows.T.contiguous()
-        for level, (keys, code) in enumerate(zip(self._keys, columns, strict=False)):
+        nodes = np.zeros(len(rows), dtype=np.int64)
+        known = np.ones(len(rows), dtype=np.bool_)
+        for level, (keys, code) in enumerate(zip(self._keys, rows.T, strict=False)):
             wanted = nodes * self.sizes[level] + code if level else code
-            nodes = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+            nodes = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
             known &= (keys[nodes] == wanted) & (code >= 0) & (code < self.sizes[level])
         return nodes, known
