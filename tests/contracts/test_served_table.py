@@ -275,6 +275,20 @@ def test_an_id_of_two_items_names_neither(tmp_path: Path) -> None:
     assert table.trie.following((0,)) == [1, 2]
 
 
+def test_the_readme_opens_a_table(
+    built: Built, table: PublishedTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = next(b for b in readme.split("```python\n") if b.startswith("import sidmint"))
+    whole = table.semantic_id("item-05")
+    code = block.split("```")[0].replace("registry/demo", "registry").replace("12-7-201-0", whole)
+    code = code.replace("12-7", whole.rpartition("-")[0]).replace("B004756YJA", "item-05")
+    monkeypatch.chdir(built.root)
+    names = {"many_items": ITEM_IDS}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    assert names["table"].version == "v0001"  # type: ignore[attr-defined]
+
+
 def test_the_package_is_light_until_something_is_loaded() -> None:
     code = "import sidmint, sys; print(sorted({n.split('.')[0] for n in sys.modules}))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

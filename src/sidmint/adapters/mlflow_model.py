@@ -7,6 +7,7 @@ own files are Parquet, safetensors and JSON. Nothing is pickled.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class SemanticIdModel(PythonModel):
 
         `BadInput` where a file is not the one that was registered.
         """
+        # Read when torch is loaded: threads that spin while they wait starve the server's others.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self._carried = read_files(Path(context.artifacts["table"]))
         _ = self._carried.new.tokenizer
         if self._carried.reads_texts:
