@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from releases import Built, build_workspace, publish_bare
 from served_world import ITEM_IDS, TITLES, served_world
 from sidmint.cli import app
 from sidmint.errors import BadInput
+from sidmint.publishing.encoding import NewItems
 from sidmint.publishing.serving import PublishedTable
 from sidmint.publishing.store import VersionStore
+from sidmint.tokenizers import make_tokenizer, storage
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +165,26 @@ def test_what_cannot_be_encoded_is_named(table: PublishedTable, asked: dict, sai
         table.encode(**asked)
 
 
+def test_a_tokenizer_that_reads_categories_wants_one_an_item(tmp_path: Path) -> None:
+    """And a release that does not name its encoder still encodes vectors."""
+    vectors = np.eye(4, 3, dtype=np.float32) + 1
+    paths = ["A > B", "A > C", "D", "A > B"]
+    tokenizer = make_tokenizer("category", {"sizes": [2, 2]})
+    tokenizer.fit(vectors, seed=1, device="cpu", categories=paths)
+    storage.save(tokenizer, tmp_path, "all", 4)
+    new = NewItems(None, None, tmp_path, "v0001", tmp_path)
+    ready = new.ready(vectors)
+    np.testing.assert_array_equal(ready, vectors)  # nothing says that they are scaled
+    wanted = tokenizer.encode(vectors, categories=paths)
+    np.testing.assert_array_equal(new.codes(ready, paths), wanted)
+    with pytest.raises(BadInput, match="wants the category path of each item"):
+        new.codes(ready)
+    with pytest.raises(BadInput, match="4 items want as many categories, got 1"):
+        new.codes(ready, ["D"])
+    with pytest.raises(BadInput, match="v0001 does not name the encoder of its vectors"):
+        new.vectors_of(["desk"])
+
+
 def test_neighbours_are_those_of_the_command(
     built: Built, table: PublishedTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,9 +307,10 @@ def test_the_readme_opens_a_table(
     code = block.split("```")[0].replace("registry/demo", "registry").replace("12-7-201-0", whole)
     code = code.replace("12-7", whole.rpartition("-")[0]).replace("B004756YJA", "item-05")
     monkeypatch.chdir(built.root)
-    names = {"many_items": ITEM_IDS}
-    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
-    assert names["table"].version == "v0001"  # type: ignore[attr-defined]
+    script = built.root / "readme.py"
+    script.write_text(code, encoding="utf-8")
+    names = runpy.run_path(str(script), {"many_items": ITEM_IDS})
+    assert names["table"].version == "v0001"
 
 
 def test_the_package_is_light_until_something_is_loaded() -> None:
