@@ -13,6 +13,7 @@ import pytest
 from embed_world import write_embedding
 from releases import Built, build_workspace
 from sidmint.adapters.mlflow_runs import tracking_uri
+from sidmint.tokenizers import make_tokenizer, storage
 
 
 def recorded_world(root: Path, migrated_database: Path) -> Built:
@@ -27,6 +28,9 @@ def recorded_world(root: Path, migrated_database: Path) -> Built:
         out.table("pairs", pl.DataFrame({"trigger": ["a"], "target": ["b"], "score": [1.0]}))
     for tokenizer in ("one", "two"):
         trained = built.layout.stage("train", tokenizer)
+        fitted = make_tokenizer(tokenizer, {"type": "random", "sizes": [4, 8]})
+        fitted.fit(np.ones((4, 2), dtype=np.float32), seed=1, device="cpu")
+        storage.save(fitted, trained, "all", 4)
         curve = {"step": [0, 1, 2], "metric": ["loss"] * 3, "value": [3.0, 2.0, 1.0]}
         pl.DataFrame(curve).write_parquet(trained / "curve.parquet")
     for tokenizer in ("one", "two"):

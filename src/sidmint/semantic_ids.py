@@ -23,7 +23,8 @@ from sidmint.errors import BadInput
 from sidmint.types import Codes, Ints
 
 SEPARATOR = "-"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""The level of a token: <a_12> is code 12 of the first, <b_7> code 7 of the second."""
 _TOKEN = re.compile(r"<([a-z])_(\d+)>")
 
 LastLevelDistances = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
@@ -197,16 +198,16 @@ def parse_id(text: str) -> tuple[int, ...]:
 
 def tokens_of(parts: Sequence[int]) -> tuple[str, ...]:
     """(12, 7, 201, 0) -> ("<a_12>", "<b_7>", "<c_201>", "<d_0>"): one word a level."""
-    if len(parts) > len(_LETTERS):
+    if len(parts) > len(LETTERS):
         raise BadInput(f"an id of {len(parts)} parts has no token form; 26 is the most")
-    return tuple(f"<{letter}_{part}>" for letter, part in zip(_LETTERS, parts, strict=False))
+    return tuple(f"<{letter}_{part}>" for letter, part in zip(LETTERS, parts, strict=False))
 
 
 def parse_tokens(tokens: str) -> tuple[int, ...]:
     """Read "<a_12><b_7>" as (12, 7); `BadInput` where letters are not a, b, c in this order."""
     found = _TOKEN.findall(tokens)
     letters = "".join(letter for letter, _ in found)
-    if not found or _TOKEN.sub("", tokens).strip() or not _LETTERS.startswith(letters):
+    if not found or _TOKEN.sub("", tokens).strip() or not LETTERS.startswith(letters):
         raise BadInput(f"{tokens!r} are no id tokens; write them like <a_12><b_7><c_201>")
     return tuple(int(number) for _, number in found)
 
@@ -219,7 +220,7 @@ class PrefixIndex:
 
     def __init__(self, parts: Ints) -> None:
         self._order = np.lexsort(parts.T[::-1])
-        self._parts = parts[self._order]
+        self._parts = np.asfortranarray(parts[self._order])  # questions search columns
 
     def rows(self, prefix: Sequence[int]) -> npt.NDArray[np.int64]:
         """Row numbers, ascending, of the items whose id begins with `prefix`; may be none."""

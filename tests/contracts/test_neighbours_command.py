@@ -20,7 +20,7 @@ from sidmint.cli import versions
 from sidmint.errors import BadInput
 from sidmint.neighbours import build_index, save_index
 from sidmint.params import parse_params
-from sidmint.publishing.bundle import NEIGHBOURS
+from sidmint.publishing.files import NEIGHBOURS
 from sidmint.stages.assign import assign
 from sidmint.stages.embed import embed
 from sidmint.tokenizers import make_tokenizer, storage

@@ -1,35 +1,84 @@
-"""A published table as an MLflow model: item ids in, Semantic IDs out.
+"""A published table as an MLflow model: texts, vectors or item ids in, Semantic IDs out.
 
-MLflow stores this file as it stands and runs it when the model is loaded ("models from
-code"), so it imports nothing of sidmint and nothing is pickled. Beside it lie sids.parquet
-and the tokenizer's folder.
+MLflow stores this file as it stands and runs it when the model is loaded ("models from code").
+The package beside it in the model's code folder is the one that published the table; the model's
+own files are Parquet, safetensors and JSON. Nothing is pickled.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
 import mlflow
 import pandas as pd
 import polars as pl
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from sidmint.adapters.mlflow_files import read_files
+from sidmint.catalogue.checking import rows_of
+from sidmint.contracts import SemanticIds
+from sidmint.errors import BadInput
+from sidmint.publishing.encoding import Encoded
 
-class SemanticIdTable(PythonModel):
-    """Looks items up in sids.parquet; it does not run the tokenizer."""
+COLUMNS = ("text", "vector", "item_id")
+
+
+class SemanticIdModel(PythonModel):
+    """The tokenizer with its text encoder, and the table for items that are published."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the table once, when the model is loaded."""
-        self._table = pl.read_parquet(context.artifacts["sids"])
+        """Read everything when the model is loaded, so that the first answer is not the slow one.
+
+        `BadInput` where a file is not the one that was registered.
+        """
+        # Read when torch is loaded: threads that spin while they wait starve the server's others.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        self._carried = read_files(Path(context.artifacts["table"]))
+        _ = self._carried.new.tokenizer
+        if self._carried.reads_texts:
+            _ = self._carried.new.encoder
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: object = None
     ) -> pd.DataFrame:
-        """One row a row of `model_input`, in its order: item_id, codes, suffix, semantic_id.
+        """One row a row of `model_input`, in its order: `semantic_id` and `codes`.
 
-        An item that the table does not have gets nulls. `model_input` needs the column item_id.
+        `model_input` has one of the columns `text` (str), `vector` (D numbers) and `item_id`
+        (str). Texts and vectors get what the tokenizer says, as `PublishedTable.encode`: codes
+        without a suffix. An item id gets its published id and codes, null where the table does
+        not have it. What cannot be answered is an INVALID_PARAMETER_VALUE of MLflow.
         """
-        wanted = pl.DataFrame({"item_id": [str(item) for item in model_input["item_id"]]})
-        found = wanted.join(self._table, on="item_id", how="left", maintain_order="left")
-        return found.to_pandas().convert_dtypes()  # else one unknown item makes all codes floats
+        asked = [name for name in COLUMNS if name in model_input.columns]
+        try:
+            if len(asked) != 1:
+                raise BadInput(
+                    f"the model wants one column of {', '.join(COLUMNS)}, got "
+                    f"{', '.join(map(str, model_input.columns)) or 'none'}"
+                )
+            values = model_input[asked[0]].tolist()
+            return self._answer(asked[0], values)
+        except BadInput as error:
+            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
+
+    def _answer(self, column: str, values: list[Any]) -> pd.DataFrame:
+        if column == "item_id":
+            return self._published(values)
+        new = self._carried.new
+        codes = new.codes(new.vectors_of(values) if column == "text" else new.ready(values))
+        ids = Encoded(codes).semantic_ids
+        return pd.DataFrame({"semantic_id": ids, "codes": codes.tolist()})
+
+    def _published(self, items: list[Any]) -> pd.DataFrame:
+        table = self._carried.table
+        rows = rows_of(pl.Series("id", list(map(str, items)), dtype=pl.String), table["item_id"])
+        found = table.select(SemanticIds.SEMANTIC_ID, codes=pl.concat_list(pl.col(r"^code_\d+$")))[
+            rows
+        ]
+        return pd.DataFrame(found.to_dict(as_series=False), dtype=object)
 
 
-mlflow.models.set_model(SemanticIdTable())
+mlflow.models.set_model(SemanticIdModel())

@@ -38,6 +38,7 @@ from sidmint.artifacts import Artifacts, dump_json
 from sidmint.contracts import STAGES, TOKENIZER_STAGES
 from sidmint.layout import Layout
 from sidmint.params import Params
+from sidmint.publishing.bundle import describe_neighbours
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -181,7 +182,8 @@ class _Writing:
         sids = self.artifacts.folder("assign", tokenizer) / "sids.parquet"
         trained = self.artifacts.folder("train", tokenizer)
         tags = {_BUILD: self.digest, _TOKENIZER: tokenizer}
-        log_table(self.session, self.experiment, run_id, sids, trained, tags)
+        neighbours = describe_neighbours(self.artifacts.json("embed", "embed"))
+        log_table(self.session, self.experiment, run_id, sids, trained, neighbours, tags)
 
     def _metrics(self, tokenizer: str | None) -> Iterator[Point]:
         """Of the stages that run once a tokenizer, or of the others; some write no metrics."""

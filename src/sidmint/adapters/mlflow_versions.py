@@ -10,16 +10,16 @@ approved, declined, champion, published (was champion), retired.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sidmint.adapters.mlflow_files import reader_of_texts, write_files
+from sidmint.adapters.mlflow_saving import save_model
 from sidmint.adapters.mlflow_store import Session, mlflow_session, scratch_folder
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.acts import standings
-from sidmint.publishing.bundle import TOKENIZER_FILES
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -101,19 +101,22 @@ def log_table(
     run_id: str,
     sids: Path,
     tokenizer: Path,
+    neighbours: Mapping[str, Any] | None,
     tags: Mapping[str, str],
 ) -> str:
-    """Log sids.parquet and the tokenizer's folder into a run as a model, and register that."""
+    """Log a table, its tokenizer and its encoder's name into a run as a model, and register that.
+
+    `neighbours` is what `bundle.describe_neighbours` says, None where a release says nothing.
+    """
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 
     client = session.client
     with scratch_folder(session.layout) as folder:
-        (folder / "tokenizer").mkdir()
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
-        _save_model(folder / "table", sids, folder / "tokenizer")
-        client.log_artifacts(run_id, str(folder / "table"), "table")
+        (folder / "files").mkdir()
+        write_files(folder / "files", sids, tokenizer, neighbours)
+        save_model(folder / "model", folder / "files", reader_of_texts(neighbours))
+        client.log_artifacts(run_id, str(folder / "model"), "table")
     try:
         client.create_registered_model(
             model_name, description="Semantic ID tables published by sidmint"
@@ -162,26 +165,15 @@ def _registered(session: Session, model_name: str, folder: Path) -> str:
     for name in ("manifest.json", "metrics.json", "verdict.json"):
         session.client.log_artifact(run_id, str(folder / name))
     session.client.set_terminated(run_id)
-    tags = {VERSION_TAG: version}
+    neighbours = json.loads((folder / "manifest.json").read_bytes()).get("neighbours")
     return log_table(
-        session, model_name, run_id, folder / "sids.parquet", folder / "tokenizer", tags
-    )
-
-
-def _save_model(target: Path, sids: Path, tokenizer: Path) -> None:
-    import pandas as pd
-    import polars as pl
-    from mlflow.models import infer_signature
-    from mlflow.pyfunc import save_model
-
-    first_rows = pl.scan_parquet(sids).head(5).collect().to_pandas()
-    save_model(
-        str(target),
-        python_model=str(Path(__file__).with_name("mlflow_model.py")),
-        artifacts={"sids": str(sids), "tokenizer": str(tokenizer)},
-        signature=infer_signature(pd.DataFrame({"item_id": first_rows["item_id"]}), first_rows),
-        # Named here because MLflow would otherwise load the model in a new process to find out.
-        pip_requirements=["mlflow", "pandas", "polars", "pyarrow"],
+        session,
+        model_name,
+        run_id,
+        folder / "sids.parquet",
+        folder / "tokenizer",
+        neighbours,
+        {VERSION_TAG: version},
     )
 
 

@@ -42,7 +42,9 @@ def neighbours(
     if item is not None:
         found = like_item(indexed, item, k)
     else:
-        found = like_text(indexed, text or "", k, open_workspace().layout.root)
+        if not (text or "").strip():
+            raise BadInput("--text wants words, got none")
+        found = like_text(indexed, text or "", k, indexed.new_items(open_workspace().layout.root))
     emit(found.to_dict(), as_json, lambda: _show(found, indexed.where))
 
 

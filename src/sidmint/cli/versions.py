@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sidmint.cli import promotion, published_tables
+from sidmint.cli.export import export
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
@@ -251,5 +252,6 @@ def register(app: typer.Typer) -> None:
         reading.lookup,
         reading.items,
         neighbours,
+        export,
     ):
         app.command(rich_help_panel=PANEL)(command)

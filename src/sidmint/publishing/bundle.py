@@ -15,17 +15,12 @@ from sidmint import __version__
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.contracts import Items, SemanticIds, require_columns
 from sidmint.errors import BadInput, Refused
-from sidmint.publishing.files import copy_regular, digest
+from sidmint.publishing.files import NEIGHBOURS, copy_regular, digest
 from sidmint.publishing.judged import JUDGED, changes, fingerprints
 from sidmint.publishing.judging import measured
 
 FORMAT = 1
 """Version of the manifest's own form."""
-
-NEIGHBOURS = "neighbours.faiss"
-"""The index in a release; the same name under data/build/embed."""
-
-TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
 
 
 def collect_metrics(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:

@@ -121,6 +121,29 @@ def item_changes(before: pl.DataFrame, after: pl.DataFrame) -> ItemChanges:
     )
 
 
+def changed_ids(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """The items of `item_changes` with their ids: `item_id`, `change`, `before`, `after`.
+
+    Sorted by item; `change` is added, removed or moved, and an id that is not there is null.
+    """
+    key, sid = SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID
+    sides = [
+        table.select(key, pl.col(sid).alias(name), pl.lit(True).alias(f"in_{name}"))
+        for table, name in ((before, "before"), (after, "after"))
+    ]
+    both = sides[0].join(sides[1], on=key, how="full", coalesce=True)
+    change = (
+        pl.when(pl.col("in_before").is_null())
+        .then(pl.lit("added"))
+        .when(pl.col("in_after").is_null())
+        .then(pl.lit("removed"))
+        .when(pl.col("before").ne_missing(pl.col("after")))
+        .then(pl.lit("moved"))
+    )
+    found = both.with_columns(change=change).drop_nulls("change").sort(key)
+    return found.select(key, "change", "before", "after")
+
+
 def code_stability(before: pl.DataFrame, after: pl.DataFrame) -> Stability | None:
     """`diagnostics.stability` of two published tables over the items that both have.
 

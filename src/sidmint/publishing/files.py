@@ -11,6 +11,12 @@ from pathlib import Path
 
 from sidmint.errors import BadInput, StorageFailed
 
+NEIGHBOURS = "neighbours.faiss"
+"""The index in a release; the same name under data/build/embed."""
+
+TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
+"""In the folder tokenizer/ of a release, and in what stage train writes."""
+
 
 def digest(path: Path) -> str:
     """SHA-256 of the file's bytes, in hex."""

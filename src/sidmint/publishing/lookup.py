@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import polars as pl
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.publishing.versions import IdLayout, Release
+
+_NUMBER = re.compile(r"\d{1,9}", flags=re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def lookup(release: Release, item_id: str) -> Found:
     if rows.is_empty():
         raise BadInput(
             f"{release.version} has no item {item_id!r} among its {table.height:,} items"
-            f"{_look_alikes(table, item_id)}"
+            f"{look_alikes(table[SemanticIds.ITEM_ID], item_id)}"
         )
     row = rows.row(0, named=True)
     parts = tuple(row[column] for column in columns)
@@ -66,7 +69,7 @@ def items_of(release: Release, semantic_id: str) -> pl.DataFrame:
     suffix, "12-7-201-0", one item. `BadInput` if that cannot be an id of this version.
     """
     table, columns = read_table(release), release.ids.columns
-    parts = _parse(release, semantic_id)
+    parts = parse_prefix(semantic_id, release.ids.part_sizes, release.version)
     found = table.filter(
         pl.all_horizontal([pl.col(c) == part for c, part in zip(columns, parts, strict=False)])
     )
@@ -78,7 +81,7 @@ def read_table(release: Release) -> pl.DataFrame:
 
     `BadInput` where the file is not such a table.
     """
-    path = release.file("sids.parquet")
+    path = release.intact_file("sids.parquet")
     texts = (SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
     try:
         table = pl.read_parquet(path)
@@ -95,6 +98,34 @@ def read_table(release: Release) -> pl.DataFrame:
         f"{release.where}/sids.parquet is no table of Semantic IDs ({reason}); `sidmint verify "
         f"{release.version}` says what is damaged"
     )
+
+
+def parse_prefix(semantic_id: str, sizes: Sequence[int], version: str) -> tuple[int, ...]:
+    """The parts of an id, or of a prefix of one; `BadInput` if `version` can have no such id.
+
+    `sizes` are those of `IdLayout.part_sizes`.
+    """
+    texts = semantic_id.split("-")
+    if len(texts) > len(sizes) or not all(map(_NUMBER.fullmatch, texts)):
+        raise BadInput(
+            f"{semantic_id!r} is no Semantic ID of {version}; it wants 1 to {len(sizes)} "
+            f"numbers joined by '-', like {'-'.join('0' for _ in sizes)}"
+        )
+    parts = tuple(map(int, texts))
+    for level, (part, size) in enumerate(zip(parts, sizes, strict=False), start=1):
+        if part >= size:
+            raise BadInput(
+                f"{semantic_id!r} is no Semantic ID of {version}: part {level} is {part}, "
+                f"but it runs from 0 to {size - 1}"
+            )
+    return parts
+
+
+def look_alikes(item_ids: pl.Series, wanted: str) -> str:
+    """The end of an error about an unknown item: up to three ids that contain it, or ""."""
+    text = wanted.strip().lower()
+    near = item_ids.filter(item_ids.str.to_lowercase().str.contains(text, literal=True))
+    return f"; there is {', '.join(near.head(3).to_list())}" if text and len(near) else ""
 
 
 def tokens_of(layout: IdLayout, parts: tuple[int, ...]) -> tuple[int, ...]:
@@ -117,30 +148,3 @@ def _siblings(
         table = table.filter(pl.col(columns[length - 1]) == parts[length - 1])
         found.append(Siblings("-".join(map(str, parts[:length])), table.height - 1))
     return tuple(found)
-
-
-def _parse(release: Release, semantic_id: str) -> tuple[int, ...]:
-    sizes = release.ids.part_sizes
-    texts = semantic_id.split("-")
-    if len(texts) > len(sizes) or not all(text.isascii() and text.isdigit() for text in texts):
-        raise BadInput(
-            f"{semantic_id!r} is no Semantic ID of {release.version}; it wants 1 to {len(sizes)} "
-            f"numbers joined by '-', like {'-'.join('0' for _ in sizes)}"
-        )
-    parts = tuple(map(int, texts))
-    for level, (part, size) in enumerate(zip(parts, sizes, strict=False), start=1):
-        if part >= size:
-            raise BadInput(
-                f"{semantic_id!r} is no Semantic ID of {release.version}: part {level} is {part}, "
-                f"but it runs from 0 to {size - 1}"
-            )
-    return parts
-
-
-def _look_alikes(table: pl.DataFrame, item_id: str) -> str:
-    wanted = item_id.strip().lower()
-    ids = pl.col(SemanticIds.ITEM_ID)
-    near = table.filter(ids.str.to_lowercase().str.contains(wanted, literal=True))[
-        SemanticIds.ITEM_ID
-    ]
-    return f"; there is {', '.join(near.head(3).to_list())}" if wanted and len(near) else ""

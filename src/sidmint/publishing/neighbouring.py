@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import SemanticIds
-from sidmint.embedding import ENCODERS, encode_texts, stored, unit_norm
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
-from sidmint.publishing.bundle import NEIGHBOURS, describe_neighbours
-from sidmint.publishing.files import digest
+from sidmint.publishing.encoding import NewItems
+from sidmint.publishing.files import NEIGHBOURS
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
@@ -90,6 +90,10 @@ class IndexedItems:
         """The codes of an item, () where there is no table of ids."""
         return self.table.select(r"^code_\d+$").row(row) if self.tokenizer else ()
 
+    def new_items(self, root: Path) -> NewItems:
+        """What makes vectors and codes of others; a model that is a folder lies below `root`."""
+        return NewItems(self.encoder, self.index.d, self.tokenizer_folder, self.where, root)
+
 
 def open_release(release: Release) -> IndexedItems:
     """The index and the table of a release, each checked against the manifest's sha256.
@@ -104,8 +108,7 @@ def open_release(release: Release) -> IndexedItems:
             f"{release.version} holds no index of neighbours: an older sidmint published it; "
             "publish again, or ask the workspace: --from data"
         )
-    path = _as_published(release, NEIGHBOURS)
-    _as_published(release, "sids.parquet")
+    path = release.intact_file(NEIGHBOURS)
     found = IndexedItems(
         version=release.version,
         index=load_index(path),
@@ -119,6 +122,8 @@ def open_release(release: Release) -> IndexedItems:
 
 def open_build(params: Params, artifacts: Artifacts) -> IndexedItems:
     """What stage embed made last, with the ids of the first of `train.tokenizers` that has some."""
+    from sidmint.publishing.bundle import describe_neighbours  # a release is read without it
+
     described = describe_neighbours(artifacts.json("embed", "embed"))
     layout = artifacts.layout
     names = params.train.tokenizers
@@ -155,16 +160,26 @@ def like_item(items: IndexedItems, item_id: str, k: int) -> Neighbours:
     return Neighbours(items.version, items.tokenizer, item_id, None, items.semantic_id(row), listed)
 
 
-def like_text(items: IndexedItems, text: str, k: int, root: Path) -> Neighbours:
+def like_text(items: IndexedItems, text: str, k: int, new: NewItems) -> Neighbours:
     """The `k` items nearest to `text`, and the codes that the tokenizer gives it.
 
     `text` is read as it stands: to be compared with whole items it should look like what
-    `embed.template` makes of one. A model that is a folder is looked for below `root`. `BadInput`
-    where no encoder can make such vectors, or makes others than the index holds.
+    `embed.template` makes of one. `BadInput` where no encoder can make such vectors, or makes
+    others than the index holds.
     """
-    vector = _vector(items, text, root)
-    codes = _codes(items, vector)
-    listed = _nearest(items, vector, codes, k)
+    return _like_new(items, new.vectors_of([text])[0], k, new, text)
+
+
+def like_vector(items: IndexedItems, vector_D: npt.ArrayLike, k: int, new: NewItems) -> Neighbours:
+    """The `k` items nearest to `vector_D`, of the source of the catalogue's own, and its codes."""
+    return _like_new(items, new.ready(np.asarray(vector_D)[None])[0], k, new, None)
+
+
+def _like_new(
+    items: IndexedItems, vector_D: Floats, k: int, new: NewItems, text: str | None
+) -> Neighbours:
+    codes = _codes(items, new, vector_D)
+    listed = _nearest(items, vector_D, codes, k)
     semantic_id = "-".join(map(str, codes)) or None
     return Neighbours(items.version, items.tokenizer, None, text, semantic_id, listed)
 
@@ -198,49 +213,11 @@ def _shared(one: Parts, other: Parts) -> int | None:
     return next(differs, len(one))
 
 
-def _vector(items: IndexedItems, text: str, root: Path) -> Floats:
-    """The vector (D,) of `text`, made as stage embed makes one, rounding to float16 included."""
-    made_by, where = items.encoder, items.where
-    name, model = made_by["name"], str(made_by["model"])
-    if name not in ENCODERS:
-        raise BadInput(
-            f"the vectors of {where} came ready-made from {model}, so no encoder here can make one "
-            "of a text; ask with an item id, or search the index with a vector from their source"
-        )
-    if made_by["second"]:
-        raise BadInput(
-            f"the vectors of {where} hold a second part from {made_by['second']['path']}, which a "
-            "text does not have; ask with an item id"
-        )
-    if not text.strip():
-        raise BadInput("--text wants words, got none")
-    folder = root / model
-    encoder = ENCODERS[name](str(folder) if folder.is_dir() else model)
-    vectors = encode_texts(encoder, [text])
-    if vectors.shape[1] != items.index.d:
-        raise BadInput(
-            f"{name} ({encoder.model}) gives vectors of {vectors.shape[1]} dimensions, the index "
-            f"of {where} holds {items.index.d}; it wants the encoder that made it, {model}"
-        )
-    if not vectors.any():
-        raise BadInput(f"{name} ({encoder.model}) knows no word of the text {text[:60]!r}")
-    if made_by["unit_norm"]:
-        vectors = unit_norm(vectors, [text], name)
-    vector: Floats = stored(vectors, [text])[0].astype(np.float32)
-    return vector
-
-
-def _codes(items: IndexedItems, vector_D: Floats) -> Parts:
+def _codes(items: IndexedItems, new: NewItems, vector_D: Floats) -> Parts:
     """The codes of a vector; () where there is no tokenizer, or one that wants a category too."""
-    if items.tokenizer_folder is None:
+    if items.tokenizer is None or new.tokenizer.uses_categories:
         return ()
-    from sidmint.tokenizers import check_vectors, storage
-
-    tokenizer = storage.load(items.tokenizer_folder)
-    if tokenizer.uses_categories:
-        return ()
-    vectors = check_vectors(vector_D[None], tokenizer.num_dimensions)
-    return tuple(tokenizer.encode(vectors)[0].tolist())
+    return tuple(new.codes(vector_D[None])[0].tolist())
 
 
 def _same_items(found: IndexedItems, way_out: str) -> IndexedItems:
@@ -250,15 +227,3 @@ def _same_items(found: IndexedItems, way_out: str) -> IndexedItems:
             f"{found.table.height:,}; {way_out}"
         )
     return found
-
-
-def _as_published(release: Release, name: str) -> Path:
-    """The path of a file of the release whose bytes are those that were published."""
-    path = release.file(name)
-    listed = release.manifest["files"].get(name)
-    if listed is None or digest(path) != listed["sha256"]:
-        raise BadInput(
-            f"{path} is not what was published: its sha256 is not the one in the manifest; "
-            f"`sidmint verify {release.version}` says what is damaged"
-        )
-    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
-from sidmint.recommenders.storage import DESCRIPTION, load
+from sidmint.recommenders.storage import DESCRIPTION, TENSORS, load
 
 
 @dataclass(frozen=True)
@@ -36,32 +37,48 @@ class Answer:
         return asdict(self)
 
 
-def recommend_next(release: Release, history: list[str], k: int) -> Answer:
-    """The `k` items after `history` (item ids, oldest first), by the release's recommender.
+class OpenRecommender:
+    """The recommender of a release over the release's table, loaded once for many questions."""
 
-    Items of the history are left out of the list: who asks knows them. `BadInput` for an item
-    that the release does not have, and for a release without a recommender.
-    """
-    if not release.has(f"recommender/{DESCRIPTION}"):
-        raise BadInput(
-            f"{release.version} holds no recommender: it was published with `recommend: null`, or "
-            "by an older sidmint"
+    def __init__(self, release: Release) -> None:
+        """Loads it; `BadInput` for a release without one, and where a file was changed."""
+        if not release.has(f"recommender/{DESCRIPTION}"):
+            raise BadInput(
+                f"{release.version} holds no recommender: it was published with `recommend: null`, "
+                "or by an older sidmint"
+            )
+        for name in (DESCRIPTION, TENSORS):
+            release.intact_file(f"recommender/{name}")
+        self._version = release.version
+        self._table = read_table(release)
+        self._recommender = load(release.whole("recommender"), id_table_of(self._table))
+        item_ids = self._table[SemanticIds.ITEM_ID].to_list()
+        self._rows = {name: row for row, name in enumerate(item_ids)}
+
+    def next(self, history: Sequence[str], k: int) -> Answer:
+        """The `k` items after `history` (item ids, oldest first), without those of the history.
+
+        Who asks knows them. `BadInput` for an item that the release does not have.
+        """
+        unknown = [item for item in history if item not in self._rows]
+        if unknown:
+            close = did_you_mean(unknown[0], self._rows, most=3)
+            raise BadInput(f"{self._version} has no item {unknown[0]!r}{close}")
+        asked = Sequences.of([[self._rows[item] for item in history]])
+        most = min(k, self._table.height)
+        found = self._recommender.recommend(asked, most, exclude_history=True)
+        items = tuple(
+            RecommendedItem(
+                self._table[SemanticIds.ITEM_ID][row],
+                self._table[SemanticIds.SEMANTIC_ID][row],
+                score,
+            )
+            for row, score in zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
+            if row >= 0
         )
-    published = read_table(release)
-    table = id_table_of(published)
-    recommender = load(release.whole("recommender"), table)
-    rows = {name: row for row, name in enumerate(published[SemanticIds.ITEM_ID].to_list())}
-    unknown = [item for item in history if item not in rows]
-    if unknown:
-        close = did_you_mean(unknown[0], rows, most=3)
-        raise BadInput(f"{release.version} has no item {unknown[0]!r}{close}")
-    asked = Sequences.of([[rows[item] for item in history]])
-    found = recommender.recommend(asked, min(k, len(table)), exclude_history=True)
-    items = tuple(
-        RecommendedItem(
-            published[SemanticIds.ITEM_ID][row], published[SemanticIds.SEMANTIC_ID][row], score
-        )
-        for row, score in zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
-        if row >= 0
-    )
-    return Answer(release.version, recommender.name, items)
+        return Answer(self._version, self._recommender.name, items)
+
+
+def recommend_next(release: Release, history: Sequence[str], k: int) -> Answer:
+    """`OpenRecommender.next` for a single question."""
+    return OpenRecommender(release).next(history, k)

@@ -49,7 +49,7 @@ def verify(
         raise BadInput(f"nothing is published in {store.where} yet: there is nothing to verify")
     names = known if version is None else [store.release(version).version]
     head, problems = _head_and_log(store)
-    digests = _logged_digests(store, head)
+    digests = logged_digests(store, head)
     problems += [*_story(store, head, snapshot), *_strangers(store)]
     notes = []
     num_files = 0
@@ -129,8 +129,11 @@ def _entries(store: VersionStore, head: Head | None) -> list[Entry]:
     return store.entries() if head is not None else store.log.readable()
 
 
-def _logged_digests(store: VersionStore, head: Head | None) -> dict[str, str]:
-    """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry."""
+def logged_digests(store: VersionStore, head: Head | None) -> dict[str, str]:
+    """Version -> digest of its manifest, by the log and by the pointer's own copy of an entry.
+
+    A version without one is in no line: its making was interrupted.
+    """
     pairs = (
         (entry.get("version"), entry.get("manifest_sha256")) for entry in _entries(store, head)
     )

@@ -11,6 +11,7 @@ from sidmint.artifacts import dump_json, require_numbers
 from sidmint.errors import BadInput
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry, entry_hash, is_entry
+from sidmint.publishing.files import digest
 
 _TEXTS = ("created_at", "created_by", "tokenizer", "version")
 _MANIFEST: dict[str, type | tuple[type, ...]] = {
@@ -183,6 +184,17 @@ class Release:
             raise BadInput(
                 f"{self.where}/{name} is not there; `sidmint verify {self.version}` says what is "
                 "damaged"
+            )
+        return path
+
+    def intact_file(self, name: str) -> Path:
+        """`file`, if its bytes are those that were published: the manifest has their sha256."""
+        path = self.file(name)
+        listed = self.manifest["files"].get(name)
+        if listed is None or digest(path) != listed["sha256"]:
+            raise BadInput(
+                f"{path} is not what was published: its sha256 is not the one in the manifest; "
+                f"`sidmint verify {self.version}` says what is damaged"
             )
         return path
 

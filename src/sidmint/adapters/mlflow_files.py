@@ -1,0 +1,96 @@
+"""What a model in MLflow carries of a table: sids.parquet, the tokenizer, and served.json.
+
+served.json names the encoder of the vectors and the SHA-256 of the other files. No file holds
+Python objects.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sidmint.artifacts import dump_json
+from sidmint.errors import BadInput
+from sidmint.publishing.encoding import NewItems
+from sidmint.publishing.files import TOKENIZER_FILES, digest
+
+FORMAT = 1
+DESCRIPTION, TABLE = "served.json", "sids.parquet"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A table and what makes codes of new items, as read from a model's files."""
+
+    table: pl.DataFrame
+    new: NewItems
+    reads_texts: bool
+    """Whether the encoder of the vectors can be made here; else only vectors are encoded."""
+
+
+def write_files(
+    folder: Path, sids: Path, tokenizer: Path, neighbours: Mapping[str, Any] | None
+) -> None:
+    """Fill the empty `folder`; `neighbours` is what `bundle.describe_neighbours` gives, if known.
+
+    `tokenizer` is the folder that stage train, or a release, keeps it in.
+    """
+    shutil.copyfile(sids, folder / TABLE)
+    (folder / "tokenizer").mkdir()
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
+    names = (TABLE, *(f"tokenizer/{name}" for name in TOKENIZER_FILES))
+    described = {
+        "format": FORMAT,
+        "encoder": neighbours["encoder"] if neighbours else None,
+        "dimensions": neighbours["dimensions"] if neighbours else None,
+        "sha256": {name: digest(folder / name) for name in names},
+    }
+    (folder / DESCRIPTION).write_text(dump_json(described), encoding="utf-8", newline="\n")
+
+
+def reader_of_texts(described: Mapping[str, Any] | None) -> str | None:
+    """The encoder that makes vectors of texts as those of the catalogue were made, by name.
+
+    None where they came ready-made or in two parts. `described` has the key `encoder`, as
+    `bundle.describe_neighbours` gives it.
+    """
+    from sidmint.embedding import ENCODERS
+
+    encoder = (described or {}).get("encoder")
+    is_whole = encoder is not None and encoder["name"] in ENCODERS and not encoder["second"]
+    return str(encoder["name"]) if encoder and is_whole else None
+
+
+def read_files(folder: Path) -> Carried:
+    """What `write_files` wrote; encoder and tokenizer are loaded at their first use.
+
+    `BadInput` where a file is missing, of another format, or not the one that was written.
+    """
+    path = folder / DESCRIPTION
+    try:
+        described = json.loads(path.read_bytes())
+        known, encoder, size = described["sha256"], described["encoder"], described["dimensions"]
+        is_ours = described["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"{path} is not what was written: {error!r}; register it again") from error
+    if not is_ours:
+        raise BadInput(
+            f"{path} has format {described['format']}, this sidmint reads {FORMAT}; register the "
+            "version again"
+        )
+    for name, wanted in known.items():
+        if not (folder / name).is_file() or digest(folder / name) != wanted:
+            raise BadInput(
+                f"{folder / name} is not what was written: its sha256 is not the one in "
+                f"{DESCRIPTION}; register the version again"
+            )
+    new = NewItems(encoder, size, folder / "tokenizer", "this model", Path())
+    reads_texts = reader_of_texts(described) is not None
+    return Carried(pl.read_parquet(folder / TABLE), new, reads_texts)
