@@ -46,9 +46,9 @@ def publish(
     here = open_workspace()
     overriding = _override(override, reason, by)
     published = publish_release(
-        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or _user()
+        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or user()
     )
-    _tell_mlflow(here, published, is_new=True)
+    tell_mlflow(here, published, is_new=True)
     _tell(published, as_json, "published", "nothing to publish: this table is already champion")
 
 
@@ -64,8 +64,8 @@ def rollback(
     from sidmint.publishing.release import rollback as roll_back
 
     here = open_workspace()
-    published = roll_back(here.params, here.layout, to, reason, by=by or _user())
-    _tell_mlflow(here, published, is_new=False)
+    published = roll_back(here.params, here.layout, to, reason, by=by or user())
+    tell_mlflow(here, published, is_new=False)
     _tell(published, as_json, "rolled back to", "nothing to roll back: this is already champion")
 
 
@@ -195,7 +195,7 @@ def _override(asked: bool, reason: str | None, by: str | None) -> Override | Non
     return None
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
@@ -207,7 +207,7 @@ def _commit(manifest: dict[str, object]) -> str:
     return f"{manifest['git_commit']}{changed}" if manifest["git_commit"] else "-"
 
 
-def _tell_mlflow(here: Workspace, published: Published, is_new: bool) -> None:
+def tell_mlflow(here: Workspace, published: Published, is_new: bool) -> None:
     """Bring MLflow level. It is derived from the registry, so its failure undoes nothing."""
     if not published.changed:
         return

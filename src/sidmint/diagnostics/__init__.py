@@ -8,6 +8,13 @@ from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
 from sidmint.diagnostics.code_counts import CodeCounts, count_codes
 from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
 from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
+from sidmint.diagnostics.drift import (
+    chance_stability,
+    doubled_collision_rate,
+    full_prefix_shares,
+    known_prefix_shares,
+    population_stability,
+)
 from sidmint.diagnostics.geometry import Geometry, geometry
 from sidmint.diagnostics.overlap import (
     Overlap,
@@ -35,6 +42,11 @@ __all__ = [
     "QualifiedCollisions",
     "qualified_collisions",
     "duplicate_floor",
+    "chance_stability",
+    "doubled_collision_rate",
+    "full_prefix_shares",
+    "known_prefix_shares",
+    "population_stability",
     "Overlap",
     "overlap",
     "overlap_rate",

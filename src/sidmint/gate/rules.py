@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sidmint.contracts import describe_metric
 from sidmint.errors import BadInput
-from sidmint.gate.thresholds import LEVEL, AllowanceParams, GateParams, Severity, metric_at
+from sidmint.gate.thresholds import (
+    LEVEL,
+    AllowanceParams,
+    GateParams,
+    RuleParams,
+    Severity,
+    metric_at,
+)
 
 if TYPE_CHECKING:
     from sidmint.evaluation.outcomes import Outcome
@@ -164,12 +171,7 @@ def rules_for(
     `gate.cannot_tell` says block, is as severe as the rule itself; better and within the allowance
     fail neither.
     """
-    if num_levels < 1:
-        raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
-    rules = [
-        Rule(metric, metric, params.severity, low=params.min, high=params.max)
-        for metric, params in _by_metric(thresholds.rules, num_levels).items()
-    ]
+    rules = list(absolute_rules(thresholds.rules, num_levels))
     if champion is not None:
         for metric, params in _by_metric(thresholds.champion, num_levels).items():
             rule = _relative(metric, params, champion, (paired or {}).get(metric))
@@ -179,6 +181,17 @@ def rules_for(
                 severity: Severity = params.severity if blocks else "warning"
                 name = f"{rule.name}.surely"
                 rules.append(replace(rule, name=name, severity=severity, surely=True))
+    return tuple(sorted(rules, key=lambda rule: rule.name))
+
+
+def absolute_rules(bounds: Mapping[str, RuleParams], num_levels: int) -> tuple[Rule, ...]:
+    """A rule for each bound on a metric of a table of `num_levels` code levels, sorted by name."""
+    if num_levels < 1:
+        raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
+    rules = (
+        Rule(metric, metric, params.severity, low=params.min, high=params.max)
+        for metric, params in _by_metric(bounds, num_levels).items()
+    )
     return tuple(sorted(rules, key=lambda rule: rule.name))
 
 

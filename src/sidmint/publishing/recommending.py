@@ -12,7 +12,7 @@ from sidmint.errors import BadInput, did_you_mean
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
-from sidmint.recommenders.storage import DESCRIPTION, load
+from sidmint.recommenders.storage import DESCRIPTION, load, num_items
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,22 @@ def recommend_next(release: Release, history: list[str], k: int) -> Answer:
     folder = release.folder / "recommender"
     if not (folder / DESCRIPTION).is_file():
         raise BadInput(
-            f"{release.version} holds no recommender: it was published with `recommend: null`, or "
-            "by an older sidmint"
+            f"{release.version} holds no recommender: it was published with `recommend: null`, by "
+            "an older sidmint, or by a refresh that moved ids"
         )
+    # A refresh puts later items behind those that the recommender knows.
     published = pl.read_parquet(release.file("sids.parquet"))
+    later = published[SemanticIds.ITEM_ID][num_items(folder) :]
+    published = published.head(num_items(folder))
     table = id_table_of(published)
     recommender = load(folder, table)
     rows = {name: row for row, name in enumerate(published[SemanticIds.ITEM_ID].to_list())}
     unknown = [item for item in history if item not in rows]
+    if unknown and unknown[0] in later:
+        raise BadInput(
+            f"{unknown[0]!r} got its id by a refresh: it came after the recommender of "
+            f"{release.version} was trained; `sidmint run` and `sidmint publish` train a new one"
+        )
     if unknown:
         close = did_you_mean(unknown[0], rows, most=3)
         raise BadInput(f"{release.version} has no item {unknown[0]!r}{close}")

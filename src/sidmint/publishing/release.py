@@ -135,7 +135,9 @@ def _has_table(champion: Release, candidate: Candidate) -> bool:
             f"{champion.folder / 'manifest.json'} lists no table; `sidmint verify "
             f"{champion.version}` says what is damaged"
         )
-    same_table: bool = files["sids.parquet"]["sha256"] == candidate.table_sha256
+    # Of a minor version too: it is the trained table, with later items that publishing would lose.
+    trained = (champion.manifest.get("refresh") or {}).get("trained_table_sha256")
+    same_table: bool = candidate.table_sha256 in (files["sids.parquet"]["sha256"], trained)
     return same_table and champion.manifest["tokenizer"] == candidate.tokenizer
 
 
@@ -166,9 +168,15 @@ def _check_target(target: Release, log: list[Entry]) -> None:
             f"{target.version} was never champion: its publishing was interrupted; publish its "
             "table again"
         )
-    problems = release_problems(target.folder, digests[target.version])
+    check_whole(target, digests[target.version])
+
+
+def check_whole(release: Release, manifest_sha256: str) -> None:
+    """`Refused` with every problem if a file of `release` is not what was published."""
+    problems = release_problems(release.folder, manifest_sha256)
     if problems:
-        raise Refused("\n".join([f"{target.version} is damaged:", *(f"  - {p}" for p in problems)]))
+        lines = [f"{release.version} is damaged:", *(f"  - {problem}" for problem in problems)]
+        raise Refused("\n".join(lines))
 
 
 def _published(

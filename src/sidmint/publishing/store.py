@@ -27,7 +27,8 @@ from sidmint.publishing.files import digest, files_in, storing, sync_folder, syn
 from sidmint.publishing.local import LocalBackend
 from sidmint.publishing.versions import Pointer, Release
 
-_VERSION = re.compile(r"v(\d{4,})")
+_VERSION = re.compile(r"v(\d{4,})(?:\.([1-9]\d*))?")
+"""v0003: a table that was trained; v0003.1, v0003.2: that table with later items beside it."""
 
 Assemble = Callable[[Path], Mapping[str, Any]]
 """Fills an empty folder with the files of a release and returns what its manifest says of them."""
@@ -90,15 +91,24 @@ class VersionStore:
             )
         return self.backend.release(version)
 
-    def publish(self, assemble: Assemble, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
+    def publish(
+        self,
+        assemble: Assemble,
+        parent: str | None,
+        facts: Mapping[str, Any],
+        minor_of: str | None = None,
+    ) -> Pointer:
         """Make a new version out of what `assemble` writes, and make it champion.
+
+        It gets the next number, v0004, or with `minor_of` v0003 (or a minor version of it) the
+        next minor one, v0003.1.
 
         `parent` is the champion that the caller judged against: if another is champion by
         now, `RegistryConflict` is raised and nothing is left behind. `facts` go into the log
         entry (action, by, reason, ...). If `assemble` raises, nothing is left behind either.
         """
         with self._writing(parent) as (before, drafts):
-            version = self._claimed_version()
+            version = self._claimed_version(minor_of)
             draft = drafts / version
             draft.mkdir()
             manifest = {**assemble(draft), "version": version, "parent": parent}
@@ -156,13 +166,18 @@ class VersionStore:
             "judges it again"
         )
 
-    def _claimed_version(self) -> str:
+    def _claimed_version(self, minor_of: str | None) -> str:
         # A number is never given twice, not even one whose version never became champion.
         named = [*self.versions(), *(entry["version"] for entry in self.log.entries())]
-        number = max(map(_number, named), default=0) + 1
-        while not self.backend.claim(f"v{number:04d}"):
-            number += 1
-        return f"v{number:04d}"
+        numbers = [_number(name) for name in named]
+        if minor_of is None:
+            major, minor = max(numbers, default=(0, 0))[0] + 1, 0
+        else:
+            major = _number(minor_of)[0]
+            minor = max(number[1] for number in numbers if number[0] == major) + 1
+        while not self.backend.claim(version := _name(major, minor)):
+            major, minor = (major + 1, 0) if minor_of is None else (major, minor + 1)
+        return version
 
     def _move(
         self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: bytes | None
@@ -208,9 +223,19 @@ def _finish_draft(draft: Path, manifest: Mapping[str, Any]) -> str:
     return digest(path)
 
 
-def _number(version: str) -> int:
+def trained_version(version: str) -> str:
+    """The version whose training `version` rests on: v0003 of v0003.2, and of v0003 itself."""
+    return version.partition(".")[0]
+
+
+def _number(version: str) -> tuple[int, int]:
+    """(3, 0) of v0003 and (3, 2) of v0003.2: they sort as they were made."""
     match = _VERSION.fullmatch(version)
-    return int(match.group(1)) if match else 0
+    return (int(match.group(1)), int(match.group(2) or 0)) if match else (0, 0)
+
+
+def _name(major: int, minor: int) -> str:
+    return f"v{major:04d}.{minor}" if minor else f"v{major:04d}"
 
 
 def _nearest(version: str, known: list[str]) -> str:

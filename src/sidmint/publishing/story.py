@@ -14,6 +14,9 @@ from typing import Any
 
 from sidmint.publishing.audit import Entry
 
+MAKING = ("publish", "refresh")
+"""Actions that make a version; any other moves the pointer to one that is there."""
+
 ManifestOf = Callable[[str], Any]
 
 
@@ -40,8 +43,8 @@ def story_problems(entries: Sequence[Entry], manifest_of: ManifestOf) -> list[st
         is_new = version not in digests
         if digests.setdefault(version, digest) != digest:
             problems.append(f"{where} gives {version} another manifest than an earlier line")
-        if (entry["action"] == "publish") != is_new:
-            done = "published again" if entry["action"] == "publish" else "never published"
+        if (entry["action"] in MAKING) != is_new:
+            done = "published again" if entry["action"] in MAKING else "never published"
             problems.append(f"{where} moves the pointer to {version}, which was {done}")
         problems += _disagreements(where, version, entry, manifest_of(version))
         champion = version
@@ -53,7 +56,7 @@ def _disagreements(where: str, version: str, entry: Entry, manifest: Any) -> lis
         return []
     logged, written = _by_log(entry), _by_manifest(manifest)
     # Whoever rolls back says who and why of the rollback; only the table is the manifest's.
-    names = logged if entry["action"] == "publish" else ("tokenizer",)
+    names = logged if entry["action"] in MAKING else ("tokenizer",)
     return [
         f"{where} says {name} {logged[name]!r} of {version}, its manifest {written[name]!r}"
         for name in names
