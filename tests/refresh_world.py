@@ -21,7 +21,7 @@ from sidmint.sources.new_items import NewItems
 from sidmint.stages.assign import assign
 from sidmint.tokenizers import make_tokenizer, storage
 
-SIZES = (6, 6, 16)
+SIZES = (6, 6, 32)
 WIDTH = 8
 NUM_PUBLISHED = 150
 
@@ -68,7 +68,7 @@ class Refreshing:
 
 
 def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
-    """`one` is an rq_kmeans of 4 x 4 x 6 over 150 items, published as v0001 under `resolution`."""
+    """`one` is an rq_kmeans of 6 x 6 x 32 over 150 items, published as v0001 under `resolution`."""
     built = build_workspace(root)
     built.set_params(assign={"resolution": resolution}, refresh={"rules": LOOSE})
     item_ids, vectors = names(NUM_PUBLISHED), vectors_of_world(NUM_PUBLISHED, seed=1)
@@ -95,7 +95,7 @@ def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
 
 
 LOOSE = {
-    "refresh_error_ratio": {"max": 2.0},
+    "refresh_error_ratio": {"max": 3.0},
     "refresh_shift_level": {"max": 0.2},
     "refresh_decodable_1": {"min": 0.9},
 }

@@ -11,7 +11,7 @@ _DEFAULT_RULES = {
     # What a recommender cannot write, it cannot recommend.
     "refresh_decodable_1": RuleParams(min=0.99),
     "refresh_decodable_2": RuleParams(min=0.5, severity="warning"),
-    "refresh_error_ratio": RuleParams(max=1.25),
+    "refresh_error_ratio": RuleParams(max=1.5),
     "refresh_shift_level": RuleParams(max=0.2),
     "refresh_largest_shift": RuleParams(max=0.1, severity="warning"),
     "refresh_collision_rate": RuleParams(max=0.5),
