@@ -85,7 +85,9 @@ def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
     assign(params, built.artifacts, "one")
     error = reconstruction(stored, tokenizer.reconstruct(tokenizer.encode(stored)))
     with built.artifacts.writing("diagnose", "one") as out:
-        out.metrics({"n_eff": 2.5, "reconstruction_mse": error.mse, "relative_mse": error.relative_mse})
+        out.metrics(
+            {"n_eff": 2.5, "reconstruction_mse": error.mse, "relative_mse": error.relative_mse}
+        )
     with built.artifacts.writing("evaluate", "one") as out:
         out.table("cases", case_table(NUM_PUBLISHED))
         out.metrics({"retention_at_100": 0.8})

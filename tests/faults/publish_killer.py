@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from releases import FACTS, copies, publish_bare
+from releases import FACTS, copies, publish_bare, refresh_bare
 from sidmint.errors import StorageFailed
 from sidmint.publishing.store import VersionStore
 
@@ -59,6 +59,8 @@ def stop_before(step: int, is_full: bool) -> Callable[[], bool]:
 def move(name: str, store: VersionStore) -> None:
     if name == "publish":
         publish_bare(store, b"new")
+    elif name == "refresh":
+        refresh_bare(store, b"more")
     else:
         store.point_to("v0001", "v0002", {**FACTS, "action": "rollback"})
 

@@ -34,7 +34,9 @@ POLICIES = ("suffix", "reassign")
 
 
 @pytest.fixture(scope="module", params=POLICIES)
-def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Refreshing:
+def template(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Refreshing:
     return refreshing_world(tmp_path_factory.mktemp("world") / "w", request.param)
 
 

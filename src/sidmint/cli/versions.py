@@ -196,6 +196,7 @@ def _override(asked: bool, reason: str | None, by: str | None) -> Override | Non
 
 
 def user() -> str:
+    """Who runs the command, as this machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
