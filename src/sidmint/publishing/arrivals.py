@@ -32,6 +32,8 @@ from sidmint.progress import Track, silent
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
+ROWS_AT_ONCE = 1 << 13
+
 OTHER_VECTOR = 0.02
 """Distance of two unit vectors from which on a text counts as changed: encoders in reduced
 precision move the vector of one and the same text by less."""
@@ -61,16 +63,25 @@ class Arrivals:
     """The items of one file by rising id, with the vectors that the tokenizer is to read."""
 
     item_ids: pl.Series
-    vectors: Floats
-    """(n, D), rounded as those in the release were."""
+    halves: npt.NDArray[np.float16]
+    """(n, D), rounded as those that the release was made from."""
     categories: list[str | None] | None
     """Paths, where the file has them."""
 
     def sha256(self) -> str:
         """Digest of ids and vectors: what the new ids are made from."""
         digest = hashlib.sha256("\n".join(self.item_ids.to_list()).encode())
-        digest.update(self.vectors.astype("<f2").tobytes())
+        digest.update(np.ascontiguousarray(self.halves, dtype="<f2").data)
         return digest.hexdigest()
+
+    def vectors(self, rows: npt.NDArray[np.int64] | slice) -> Floats:
+        """Some rows in float32, as the tokenizer and the index read them."""
+        return self.halves[rows].astype(np.float32)
+
+
+def pieces(num_rows: int) -> range:
+    """Where pieces of `ROWS_AT_ONCE` rows begin: small enough to stay in cache between steps."""
+    return range(0, num_rows, ROWS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -114,14 +125,15 @@ def read_arrivals(
             "of new items must too: --vectors FILE"
         )
     else:
-        found = align_rows(vectors[1], vectors[0], item_ids.to_list(), "--vectors")
+        found = _in_order(vectors, item_ids)
     if found.shape[1] != described["dimensions"]:
         raise BadInput(
             f"the new vectors have {found.shape[1]} dimensions, those of {release.version} "
             f"{described['dimensions']}; they want the encoder that made them, {made_by['model']}"
         )
     categories = known[Items.CATEGORIES].to_list() if Items.CATEGORIES in known.columns else None
-    return Arrivals(item_ids, _as_stored(found, item_ids, bool(made_by["unit_norm"])), categories)
+    halves = _as_stored(found, item_ids, bool(made_by["unit_norm"]))
+    return Arrivals(item_ids, halves, categories)
 
 
 def sort_out(arrivals: Arrivals, published: pl.Series, index: Any) -> Sorted:
@@ -134,7 +146,7 @@ def sort_out(arrivals: Arrivals, published: pl.Series, index: Any) -> Sorted:
     is_new = place.is_null().to_numpy()
     there = np.flatnonzero(~is_new)
     rows = place.drop_nulls().to_numpy().astype(np.int64)
-    differs = _distances(arrivals.vectors[there], index, rows) >= OTHER_VECTOR
+    differs = _distances(arrivals.vectors(there), index, rows) >= OTHER_VECTOR
     return Sorted(
         new=np.flatnonzero(is_new),
         changed=there[differs],
@@ -161,6 +173,13 @@ def _checked(items: pl.DataFrame, name: str) -> pl.DataFrame:
     return check_ids(items, name).sort(Items.ITEM_ID)
 
 
+def _in_order(vectors: tuple[list[str], Floats], item_ids: pl.Series) -> Floats:
+    wanted = item_ids.to_list()
+    if wanted == vectors[0]:
+        return vectors[1]
+    return align_rows(vectors[1], vectors[0], wanted, "--vectors")
+
+
 def _encoded(
     items: pl.DataFrame, made_by: Mapping[str, Any], root: Path, batch_size: int, track: Track
 ) -> Floats:
@@ -170,12 +189,16 @@ def _encoded(
     return encode_texts(encoder, texts, batch_size, track)
 
 
-def _as_stored(vectors: Floats, item_ids: pl.Series, is_unit: bool) -> Floats:
-    named = item_ids.to_list()
-    check_rows(vectors, named, "the new items")
-    scaled = unit_norm(vectors, named, "the new items") if is_unit else vectors
-    values: Floats = stored(scaled, named).astype(np.float32)
-    return values
+def _as_stored(vectors: Floats, item_ids: pl.Series, is_unit: bool) -> npt.NDArray[np.float16]:
+    """As stage embed stores them; a piece at a time, since each step reads all of it."""
+    halves = np.empty(vectors.shape, dtype=np.float16)
+    for start in pieces(len(vectors)):
+        piece = slice(start, start + ROWS_AT_ONCE)
+        part, named = vectors[piece], item_ids[piece].to_list()
+        check_rows(part, named, "the new items")
+        scaled = unit_norm(part, named, "the new items") if is_unit else part
+        halves[piece] = stored(scaled, named)
+    return halves
 
 
 def _distances(vectors: Floats, index: Any, rows: npt.NDArray[np.int64]) -> Floats:

@@ -16,22 +16,20 @@ import yaml
 
 from sidmint.appending import Appended, Taken, append_by_reassignment, append_by_suffix
 from sidmint.contracts import SemanticIds
-from sidmint.diagnostics import reconstruction
 from sidmint.errors import BadInput
 from sidmint.params import AssignParams
 from sidmint.progress import Track
-from sidmint.publishing.arrivals import Arrivals, Sorted
+from sidmint.publishing.arrivals import ROWS_AT_ONCE, Arrivals, Sorted, pieces
 from sidmint.publishing.versions import Release
 from sidmint.semantic_ids import SEPARATOR
 from sidmint.settings import parse_settings
-from sidmint.types import Codes, Floats, Ints
+from sidmint.types import Codes, Ints
 
 if TYPE_CHECKING:
     from sidmint.tokenizers import Tokenizer
 
 RETIRED = "retired.parquet"
 """Ids that were published in this line of versions and mean nothing now; none means none."""
-_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,10 @@ def published_ids(release: Release) -> PublishedIds:
     )
 
 
-def encode(model: Tokenizer, arrivals: Arrivals, track: Track) -> Coded:
-    """Codes of all arrivals and what they lose, a piece at a time."""
+def encode(
+    model: Tokenizer, arrivals: Arrivals, rows: npt.NDArray[np.int64], track: Track
+) -> Coded:
+    """Codes of some arrivals and what they lose, a piece at a time."""
     from sidmint.tokenizers import check_vectors
 
     if model.uses_categories and arrivals.categories is None:
@@ -118,15 +118,14 @@ def encode(model: Tokenizer, arrivals: Arrivals, track: Track) -> Coded:
             f"tokenizer {model.name!r} codes category paths, and the new items have no column "
             "categories; map one under ingest.columns"
         )
-    vectors = check_vectors(arrivals.vectors, model.num_dimensions, arrivals.item_ids)  # type: ignore[arg-type]
     parts, error = [], 0.0
-    zero = np.zeros(vectors.shape[1])
-    for start in track(range(0, len(vectors), _ROWS_AT_ONCE), "codes of the items"):
-        piece = slice(start, start + _ROWS_AT_ONCE)
-        paths = arrivals.categories[piece] if arrivals.categories is not None else None
-        parts.append(model.encode(vectors[piece], categories=paths))
-        back = model.reconstruct(parts[-1])
-        error += reconstruction(vectors[piece], back, zero).squared_error
+    for start in track(pieces(len(rows)), "codes of the items"):
+        piece = rows[start : start + ROWS_AT_ONCE]
+        vectors = check_vectors(arrivals.vectors(piece), model.num_dimensions)
+        paths = None if arrivals.categories is None else [arrivals.categories[n] for n in piece]
+        parts.append(model.encode(vectors, categories=paths))
+        lost = vectors - model.reconstruct(parts[-1])
+        error += float(np.einsum("nd,nd->n", lost, lost).sum(dtype=np.float64))
     return Coded(np.concatenate(parts), error)
 
 
@@ -148,10 +147,10 @@ def place(
         raise BadInput("there is neither a new item nor a changed one that may move")
     before = np.full(len(arrivals.item_ids), -1, dtype=np.int64)
     before[found.changed] = found.published_rows
-    coded = encode(model, _only(arrivals, rows), track)
+    coded = encode(model, arrivals, rows, track)
     stays = (before[rows] >= 0) & (published.codes()[before[rows]] == coded.codes).all(axis=1)
     placed_rows, codes = rows[~stays], Codes(coded.codes[~stays], published.sizes)
-    resolved = _resolve(published, model, arrivals.vectors[placed_rows], codes)
+    resolved = _resolve(published, model, arrivals, placed_rows, codes)
     old_rows = before[placed_rows]
     leaving = old_rows[old_rows >= 0]
     return Placed(
@@ -165,7 +164,13 @@ def place(
     )
 
 
-def _resolve(published: PublishedIds, model: Tokenizer, vectors: Floats, codes: Codes) -> Appended:
+def _resolve(
+    published: PublishedIds,
+    model: Tokenizer,
+    arrivals: Arrivals,
+    rows: npt.NDArray[np.int64],
+    codes: Codes,
+) -> Appended:
     """By the policy of the release.
 
     `sinkhorn` spreads the items of a bucket over last codes. Published ones cannot move, so nothing
@@ -175,7 +180,7 @@ def _resolve(published: PublishedIds, model: Tokenizer, vectors: Floats, codes: 
         return append_by_suffix(published.taken(), codes)
     from sidmint.tokenizers.last_level import last_level_distances
 
-    distances = last_level_distances(model, vectors, codes.values)
+    distances = last_level_distances(model, arrivals.vectors(rows), codes.values)
     return append_by_reassignment(published.taken(), codes, distances)
 
 
@@ -197,17 +202,6 @@ def _table(
             table[name].scatter(old_rows[in_place], changes[name]) for name in table.columns
         )
     return pl.concat([table, fresh.filter(~in_place)])
-
-
-def _only(arrivals: Arrivals, rows: npt.NDArray[np.int64]) -> Arrivals:
-    if len(rows) == len(arrivals.item_ids):
-        return arrivals
-    paths = arrivals.categories
-    return Arrivals(
-        arrivals.item_ids.gather(rows),
-        arrivals.vectors[rows],
-        None if paths is None else [paths[row] for row in rows],
-    )
 
 
 def _codes_of(table: pl.DataFrame, columns: Sequence[str]) -> Ints:

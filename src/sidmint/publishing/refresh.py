@@ -21,7 +21,14 @@ from sidmint.gate.verdict import RuleResult, Verdict, result_of
 from sidmint.layout import Layout
 from sidmint.neighbours import extend_index, load_index, replace_vectors, save_index
 from sidmint.progress import Track, silent
-from sidmint.publishing.arrivals import Arrivals, Sorted, neighbours_of, sort_out
+from sidmint.publishing.arrivals import (
+    ROWS_AT_ONCE,
+    Arrivals,
+    Sorted,
+    neighbours_of,
+    pieces,
+    sort_out,
+)
 from sidmint.publishing.bundle import NEIGHBOURS, describe_table
 from sidmint.publishing.files import copy_regular, digest
 from sidmint.publishing.placing import RETIRED, Placed, place, published_ids
@@ -113,7 +120,7 @@ def plan_refresh(
     model = storage.load(release.folder / "tokenizer")
     placed = place(before, model, arrivals, found, move_changed, track)
     mse = release.metrics.get("reconstruction_mse")
-    metrics = refresh_figures(before, placed, arrivals.vectors.shape[1], mse)
+    metrics = refresh_figures(before, placed, arrivals.halves.shape[1], mse)
     metrics |= table_figures(before, placed)
     rules = {rule.name: rule for rule in absolute_rules(settings.rules, len(before.sizes))}
     rules[_ROOM.name] = _ROOM
@@ -217,12 +224,11 @@ def _describe(plan: Plan, placed: Placed) -> dict[str, Any]:
 
 def _write_index(folder: Path, plan: Plan, placed: Placed) -> None:
     index = load_index(plan.release.file(NEIGHBOURS))
-    vectors = plan.arrivals.vectors
-    new, changed = plan.found.new, plan.found.changed
+    arrivals, new, changed = plan.arrivals, plan.found.new, plan.found.changed
     if len(placed.coded_rows) > len(new):  # changed ones were read, whether their ids moved or not
-        replace_vectors(index, plan.found.published_rows, vectors[changed])
-    if len(new):
-        extend_index(index, vectors[new])
+        replace_vectors(index, plan.found.published_rows, arrivals.vectors(changed))
+    for start in pieces(len(new)):
+        extend_index(index, arrivals.vectors(new[start : start + ROWS_AT_ONCE]))
     save_index(index, folder / NEIGHBOURS)
 
 
