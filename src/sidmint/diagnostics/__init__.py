@@ -4,6 +4,7 @@ Nothing here knows a path, a parameter file or a tokenizer. Levels are counted f
 arrays and from 1 in the names that stages give to metrics. Entropies are in nats.
 """
 
+from sidmint.diagnostics.alignment import alignment, renamed
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
 from sidmint.diagnostics.code_counts import CodeCounts, count_codes
 from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
@@ -61,4 +62,6 @@ __all__ = [
     "reconstruction",
     "Stability",
     "stability",
+    "alignment",
+    "renamed",
 ]
