@@ -173,6 +173,11 @@ METRICS: dict[str, Metric] = {
     "hr_original_at_{k}_{segment}": Metric(None, "hr_original_at over a segment's cases"),
     "hr_at_{k}_{segment}": Metric("higher", "hr_at over a segment's cases"),
     "retention_at_{k}_{segment}": Metric("higher", "retention_at over a segment's cases"),
+    # beside the champion: over the items that both tables have
+    "churn": Metric("lower", "items whose codes are others than the champion's"),
+    "churn_{level}": Metric("lower", "items whose prefix is another than the champion's"),
+    "aligned_churn": Metric("lower", "churn, had each level's codes the champion's names"),
+    "aligned_churn_{level}": Metric("lower", "churn of the prefix, had codes the champion's names"),
     # refresh: of the items that got an id without training, beside those published before
     "refresh_num_new": Metric(None, "new items of a refresh"),
     "refresh_num_moved": Metric(None, "published items whose text changed and whose id moved"),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
+_CHURN = "champion.churn"
+"""The rule on `gate.churn`. Churn is measured against the champion, so the bound is plain."""
+
 Measurements = Mapping[str, float | None]
 """Metric -> value; None and a name that is not there both mean: not measured."""
 
@@ -172,6 +175,9 @@ def rules_for(
     fail neither.
     """
     rules = list(absolute_rules(thresholds.rules, num_levels))
+    if champion is not None and thresholds.churn is not None:
+        budget = thresholds.churn
+        rules.append(Rule(_CHURN, "churn", budget.severity, high=budget.max))
     if champion is not None:
         for metric, params in _by_metric(thresholds.champion, num_levels).items():
             rule = _relative(metric, params, champion, (paired or {}).get(metric))
@@ -199,7 +205,9 @@ def unapplied(thresholds: GateParams, champion: Champion | None) -> tuple[str, .
     """The relative rules that wait for a first champion, each with that reason; else none."""
     if champion is not None:
         return ()
-    return tuple(f"champion.{name}: no champion yet" for name in sorted(thresholds.champion))
+    churn = [] if thresholds.churn is None else ["churn"]
+    names = sorted([*thresholds.champion, *churn])
+    return tuple(f"champion.{name}: no champion yet" for name in names)
 
 
 def _relative(

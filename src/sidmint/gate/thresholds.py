@@ -75,6 +75,14 @@ _DEFAULT_ALLOWANCES = {
 }
 
 
+class ChurnParams(Settings):
+    """How many items may get other codes than the champion gave them."""
+
+    max: float = Field(ge=0, le=1)
+    """Share of the items that both tables have, codes as they are written."""
+    severity: Severity = "critical"
+
+
 class GateParams(Settings):
     """When a table may be published.
 
@@ -87,6 +95,10 @@ class GateParams(Settings):
     """Of several that pass, the one that leads on this metric is published."""
     rules: dict[str, RuleParams] = _DEFAULT_RULES
     champion: dict[str, AllowanceParams] = _DEFAULT_ALLOWANCES
+    churn: ChurnParams | None = None
+    """Bounds `churn`; null asks nothing. Off by default: a tokenizer that is trained again numbers
+    its codes anew (.99 and more on Beauty), and who trains the readers of ids with it loses nothing.
+    Whoever keeps a recommender over several tables sets it."""
     cannot_tell: Literal["warning", "block"] = "warning"
     """Where the interval of a difference allows a loss beyond the allowance without showing
     one: say so, or refuse. Blocking on a small catalogue refuses nearly every candidate."""
