@@ -212,6 +212,13 @@ def publish_bare(store: VersionStore, text: bytes = b"table") -> str:
     return store.publish(files_of(content), parent, FACTS).version
 
 
+def refresh_bare(store: VersionStore, text: bytes = b"table and more") -> str:
+    """Publish such a release as a minor version of whatever is champion; returns its version."""
+    champion = store.release().version
+    facts = {**FACTS, "action": "refresh"}
+    return store.publish(files_of({"sids.parquet": text}), champion, facts, champion).version
+
+
 def copies(template: Path, root: Path) -> Iterator[Path]:
     """Fresh copies of the folder `template`, without end."""
     number = 0

@@ -173,6 +173,23 @@ METRICS: dict[str, Metric] = {
     "hr_original_at_{k}_{segment}": Metric(None, "hr_original_at over a segment's cases"),
     "hr_at_{k}_{segment}": Metric("higher", "hr_at over a segment's cases"),
     "retention_at_{k}_{segment}": Metric("higher", "retention_at over a segment's cases"),
+    # beside the champion: over the items that both tables have
+    "churn": Metric("lower", "items whose codes are others than the champion's"),
+    "churn_{level}": Metric("lower", "items whose prefix is another than the champion's"),
+    "aligned_churn": Metric("lower", "churn, had each level's codes the champion's names"),
+    "aligned_churn_{level}": Metric("lower", "churn of the prefix, had codes the champion's names"),
+    # refresh: of the items that got an id without training, beside those published before
+    "refresh_num_new": Metric(None, "new items of a refresh"),
+    "refresh_num_moved": Metric(None, "published items whose text changed and whose id moved"),
+    "refresh_decodable_{level}": Metric("higher", "new items whose prefix a published item has"),
+    "refresh_error_ratio": Metric("lower", "squared error of new items / of published ones"),
+    "refresh_psi_{level}": Metric("lower", "stability index of code usage, new against published"),
+    "refresh_shift_{level}": Metric("lower", "stability index beyond what chance gives, or 0"),
+    "refresh_largest_shift": Metric("lower", "refresh_shift of the level where it is largest"),
+    "refresh_collision_rate": Metric("lower", "1 - codes that new items add / new items"),
+    "refresh_without_room": Metric("lower", "new items for which reassignment has no free code"),
+    "full_prefix_share_{level}": Metric("lower", "prefixes whose every next code is in use"),
+    "doubled_collision_rate": Metric("lower", "expected collision rate at twice the items"),
 }
 """Every metric by its name pattern: {level} is 1..L, {k} a cutoff, {figure} hr_at_10 or ndcg_at_10,
 {end} low or high, {space} and {segment} words."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sidmint.errors import BadInput, SidmintError
 from sidmint.types import Floats, Ints
@@ -82,6 +83,36 @@ def vector_of(index: Any, row: int) -> Floats:
     return np.asarray(index.reconstruct(row), dtype=np.float32)
 
 
+def extend_index(index: Any, vectors: Floats) -> None:
+    """Add `vectors` (n, D) behind the items of an index that `load_index` gave, of any kind.
+
+    Items keep their numbers. A flat index stays flat, so that its lists stay exact, and one with
+    lists keeps the lists it has. `BadInput` for vectors of another width, or not finite.
+    """
+    _require_width(index, vectors)
+    index.add(_unit(vectors))
+
+
+def replace_vectors(index: Any, rows: npt.NDArray[np.integer[Any]], vectors: Floats) -> None:
+    """Give the items `rows` (n,) other vectors (n, D). Not in an `hnsw` index: `BadInput`."""
+    _require_width(index, vectors)
+    kind = kind_of(index)
+    if kind == "flat":
+        all_of_it = index.reconstruct_n(0, index.ntotal)
+        all_of_it[rows] = _unit(vectors)
+        index.reset()
+        index.add(all_of_it)
+    elif kind == "ivf":
+        index.update_vectors(rows.astype(np.int64), _unit(vectors))
+    else:
+        raise BadInput("an hnsw index cannot move items; build it again")
+
+
+def vectors_of(index: Any, rows: npt.NDArray[np.integer[Any]]) -> Floats:
+    """The unit vectors (n, D) of the items `rows` in an index that `load_index` gave."""
+    return np.asarray(index.reconstruct_batch(rows.astype(np.int64)), dtype=np.float32)
+
+
 def save_index(index: Any, path: Path) -> None:
     """Write an index of this machine's memory as faiss's own file: equal vectors, equal bytes.
 
@@ -114,6 +145,14 @@ def on_device(index: Any) -> Any:
     if not hasattr(faiss, "get_num_gpus") or faiss.get_num_gpus() < 1:
         return index
     return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+
+
+def _require_width(index: Any, vectors: Floats) -> None:
+    if vectors.ndim != 2 or vectors.shape[1] != index.d or not np.isfinite(vectors).all():
+        raise BadInput(
+            f"the index holds vectors of {index.d} dimensions and wants finite ones, got an array "
+            f"{vectors.shape}"
+        )
 
 
 def _unit(vectors: Floats) -> Floats:

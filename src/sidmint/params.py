@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sidmint.errors import BadInput
+from sidmint.gate.refreshing import RefreshParams
 from sidmint.gate.thresholds import GateParams
 from sidmint.layout import Layout, is_address, registry_path, safe_name
 from sidmint.settings import Settings, parse_settings
@@ -283,6 +284,7 @@ class Params(Settings):
     segments: SegmentsParams = SegmentsParams()
     report: ReportParams = ReportParams()
     gate: GateParams = GateParams()
+    refresh: RefreshParams = RefreshParams()
     registry: RegistryParams = RegistryParams()
 
 

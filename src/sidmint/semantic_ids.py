@@ -131,7 +131,7 @@ def resolve_by_reassignment(
         current = codes.values[movable, -1]
         cost = distances(movable)
         extra = cost - cost[np.arange(len(movable)), current][:, None]
-        chosen = columns[_match(extra[:, columns], np.searchsorted(columns, current))]
+        chosen = columns[cheapest_match(extra[:, columns], np.searchsorted(columns, current))]
         values[movable, -1] = chosen
         added[movable] = extra[np.arange(len(movable)), chosen]
     moved = values[:, -1] != codes.values[:, -1]
@@ -182,6 +182,27 @@ def resolve_by_spreading(
         moved=values[:, -1] != codes.values[:, -1],
         added_distances=added,
     )
+
+
+def cheapest_match(
+    extra: npt.NDArray[np.float64], current: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The column of each row: fewest rows off `current`, then least sum of `extra`.
+
+    `extra` (n, m) with n <= m. A row with `current` -1 has no column of its own and must move.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    rows = np.flatnonzero(current >= 0)
+    cost = extra + (1.0 + 2 * len(extra) * np.abs(extra).max())  # one move outweighs all distances
+    cost[rows, current[rows]] = 0.0
+    chosen = linear_sum_assignment(cost)[1]
+    _, twins = np.unique(np.column_stack([current, extra]), axis=0, return_inverse=True)
+    for twin in np.flatnonzero(np.bincount(twins.ravel()) > 1):
+        alike = np.flatnonzero(twins.ravel() == twin)
+        taken = chosen[alike]
+        chosen[alike] = taken[np.lexsort((taken, taken != current[alike[0]]))]
+    return np.asarray(chosen, dtype=np.int64)
 
 
 def format_id(parts: Sequence[int]) -> str:
@@ -241,22 +262,6 @@ class PrefixIndex:
             left, right = np.searchsorted(column, [part, part + 1])
             start, stop = start + int(left), start + int(right)
         return slice(start, stop)
-
-
-def _match(extra: npt.NDArray[np.float64], current: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The column of each row: fewest rows off `current`, then least sum of `extra`."""
-    from scipy.optimize import linear_sum_assignment
-
-    rows = np.arange(len(extra))
-    cost = extra + (1.0 + 2 * len(extra) * np.abs(extra).max())  # one move outweighs all distances
-    cost[rows, current] = 0.0
-    chosen = linear_sum_assignment(cost)[1]
-    _, twins = np.unique(np.column_stack([current, extra]), axis=0, return_inverse=True)
-    for twin in np.flatnonzero(np.bincount(twins.ravel()) > 1):
-        alike = np.flatnonzero(twins.ravel() == twin)
-        taken = chosen[alike]
-        chosen[alike] = taken[np.lexsort((taken, taken != current[alike[0]]))]
-    return np.asarray(chosen, dtype=np.int64)
 
 
 def _colliding_groups(values: Ints, item_ids: Sequence[str]) -> Iterator[npt.NDArray[np.int64]]:

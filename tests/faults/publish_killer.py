@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from releases import FACTS, copies, files_of, publish_bare
+from releases import FACTS, copies, files_of, publish_bare, refresh_bare
 from sidmint.errors import StorageFailed
 from sidmint.publishing.store import VersionStore
 
@@ -66,6 +66,8 @@ def move(name: str, store: VersionStore) -> None:
         store.propose(content, parent, {**FACTS, "action": "propose"})
     elif name == "retire":
         store.note({**FACTS, "action": "retire"}, "v0001")
+    elif name == "refresh":
+        refresh_bare(store, b"more")
     else:
         store.point_to("v0001", "v0002", {**FACTS, "action": "rollback"})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from releases import FACTS, Built, build_workspace, publish_bare
+from releases import FACTS, Built, build_workspace, publish_bare, refresh_bare
 from sidmint.errors import StorageFailed
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import AuditLog
@@ -135,6 +135,22 @@ def test_a_full_disk_in_an_act_that_moves_nothing_is_told(tmp_path: Path, act: s
         check_next_publish(store, "v0002")
 
 
+def test_a_refresh_killed_before_any_call_leaves_all_readable(tmp_path: Path) -> None:
+    template, work = tmp_path / "template", tmp_path / "work"
+    work.mkdir()
+    publish_bare(VersionStore(template))
+    champions = []
+    for registry in kill_at_every_step("refresh", template, work):
+        store = VersionStore(registry)
+        champions.append(check_readable(store, {"v0001", "v0001.1"}))
+        # Whatever was left behind, a number is not given twice.
+        known = store.versions()
+        assert refresh_bare(store, b"once more") not in known
+        check_next_publish(store, store.release().version)
+    moved_at = champions.index("v0001.1")
+    assert champions == ["v0001"] * moved_at + ["v0001.1"] * (len(champions) - moved_at)
+
+
 @pytest.mark.parametrize("written", [0, 1, 100, -1])
 def test_a_half_written_log_line_is_completed(tmp_path: Path, written: int) -> None:
     store = VersionStore(tmp_path)
@@ -150,12 +166,12 @@ def test_a_half_written_log_line_is_completed(tmp_path: Path, written: int) -> N
     assert not store.recover()
 
 
-@pytest.mark.parametrize("move", ["publish", "rollback"])
+@pytest.mark.parametrize("move", ["publish", "rollback", "refresh"])
 def test_a_full_disk_at_any_step_is_told_and_loses_nothing(tmp_path: Path, move: str) -> None:
     template = VersionStore(tmp_path / "template")
     publish_bare(template, b"one")
     publish_bare(template, b"two")
-    moved = {"publish": "v0003", "rollback": "v0001"}[move]
+    moved = {"publish": "v0003", "rollback": "v0001", "refresh": "v0002.1"}[move]
     left = kill_at_every_step(move, template.folder, tmp_path / "work", "full")
     assert len(left) > 5
     for folder in left:

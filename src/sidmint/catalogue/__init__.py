@@ -1,7 +1,7 @@
 """From raw tables to the catalogue that every stage reads. Pure: tables in, tables out."""
 
 from sidmint.catalogue.build import Catalogue, build_catalogue, digest_of
-from sidmint.catalogue.checking import check_items
+from sidmint.catalogue.checking import check_ids, check_items, rows_of
 from sidmint.catalogue.core import k_core
 from sidmint.catalogue.splitting import (
     MIN_EVENTS_A_USER,
@@ -15,11 +15,13 @@ __all__ = [
     "MIN_EVENTS_A_USER",
     "Catalogue",
     "build_catalogue",
+    "check_ids",
     "check_items",
     "choose_cold",
     "digest_of",
     "in_order",
     "k_core",
+    "rows_of",
     "sorted_sequence_share",
     "split_events",
 ]

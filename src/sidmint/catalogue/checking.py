@@ -26,10 +26,7 @@ def check_items(items: pl.DataFrame, name: str = "items") -> tuple[pl.DataFrame,
         raise BadInput(
             f"{name} has the column {taken[0]}, which the catalogue computes; rename yours"
         )
-    if items.is_empty():
-        raise BadInput(f"{name} has no rows; it wants one row an item")
-    items = items.with_columns(_as_id(items[Items.ITEM_ID], name))
-    _require_unique(items[Items.ITEM_ID], name)
+    items = check_ids(items, name)
     if items.schema[Items.TITLE].is_nested():
         raise BadInput(f"{name}: title is of type {items.schema[Items.TITLE]}; it wants text")
     titles = _text_or_null(items[Items.TITLE])
@@ -43,6 +40,19 @@ def check_items(items: pl.DataFrame, name: str = "items") -> tuple[pl.DataFrame,
             "give it a title or remove it"
         )
     return items.with_columns(filled).sort(Items.ITEM_ID), titles.null_count()
+
+
+def check_ids(items: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The items in the order of the file, their ids as text; each has one of its own.
+
+    `BadInput` where there is no row, and naming the row of a missing or a repeated id.
+    """
+    require_columns(items, (Items.ITEM_ID,), name)
+    if items.is_empty():
+        raise BadInput(f"{name} has no rows; it wants one row an item")
+    named = items.with_columns(_as_id(items[Items.ITEM_ID], name))
+    _require_unique(named[Items.ITEM_ID], name)
+    return named
 
 
 def number_events(

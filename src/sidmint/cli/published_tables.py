@@ -154,20 +154,20 @@ def _show_difference(difference: Difference) -> None:
 
 
 def _show_codes(difference: Difference) -> None:
-    if difference.codes is None:
+    if difference.churn is None or difference.aligned_churn is None:
         console.print("codes cannot be compared: other levels, or no item in common")
         return
     table = Table(
-        "unchanged prefix",
+        "churn by prefix",
         "as written",
-        "codes matched",
+        "codes aligned",
         box=None,
         title="codes",
         title_justify="left",
     )
-    shares = zip(difference.codes.raw, difference.codes.matched, strict=True)
-    for length, (raw, matched) in enumerate(shares, start=1):
-        table.add_row(str(length), f"{raw:.1%}", f"{matched:.1%}")
+    shares = zip(difference.churn, difference.aligned_churn, strict=True)
+    for length, (raw, aligned) in enumerate(shares, start=1):
+        table.add_row(str(length), f"{raw:.1%}", f"{aligned:.1%}")
     console.print(table)
 
 

@@ -4,10 +4,18 @@ Nothing here knows a path, a parameter file or a tokenizer. Levels are counted f
 arrays and from 1 in the names that stages give to metrics. Entropies are in nats.
 """
 
+from sidmint.diagnostics.alignment import alignment, renamed
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
 from sidmint.diagnostics.code_counts import CodeCounts, count_codes
 from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
 from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
+from sidmint.diagnostics.drift import (
+    chance_stability,
+    doubled_collision_rate,
+    full_prefix_shares,
+    known_prefix_shares,
+    population_stability,
+)
 from sidmint.diagnostics.geometry import Geometry, geometry
 from sidmint.diagnostics.overlap import (
     Overlap,
@@ -35,6 +43,11 @@ __all__ = [
     "QualifiedCollisions",
     "qualified_collisions",
     "duplicate_floor",
+    "chance_stability",
+    "doubled_collision_rate",
+    "full_prefix_shares",
+    "known_prefix_shares",
+    "population_stability",
     "Overlap",
     "overlap",
     "overlap_rate",
@@ -49,4 +62,6 @@ __all__ = [
     "reconstruction",
     "Stability",
     "stability",
+    "alignment",
+    "renamed",
 ]

@@ -14,6 +14,7 @@ from sidmint.diagnostics.utilization import (
     branching_of,
     utilization_by_level,
 )
+from sidmint.information import information
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,35 @@ class CodeCounts:
     """One entry a level."""
     branching: Branching
     collisions: Collisions
+
+    def metrics(self) -> dict[str, float]:
+        """Figures by their names in `contracts.METRICS`, whole codes first, then by level."""
+        shared, effective = self.collisions, self.branching.effective
+        sizes = [used.size for used in self.usage]
+        found: dict[str, float] = {
+            "num_items": shared.num_items,
+            "num_distinct_codes": shared.num_distinct,
+            "collision_rate": shared.collision_rate,
+            "collided_item_rate": shared.collided_item_rate,
+            "largest_bucket": shared.largest_bucket,
+            "composition_entropy": shared.composition_entropy,
+            "n_eff": shared.n_eff,
+            "n_eff_share": shared.n_eff_share,
+        }
+        added = information(effective, sizes, shared.num_items)
+        for level, used in enumerate(self.usage, start=1):
+            found |= {
+                f"perplexity_{level}": used.perplexity,
+                f"perplexity_share_{level}": used.perplexity / used.size,
+                f"dead_codes_{level}": used.num_dead,
+                f"dead_code_share_{level}": used.num_dead / used.size,
+                f"gini_{level}": used.gini,
+                f"branching_{level}": effective[level - 1],
+                f"information_{level}": added[level - 1].bits,
+                f"information_share_{level}": added[level - 1].share,
+                f"top_code_share_{level}": used.top_share,
+            }
+        return found
 
 
 def count_codes(codes: CodeArray, sizes: Sequence[int]) -> CodeCounts:

@@ -2,7 +2,7 @@
 
 from sidmint.embedding import sentence_transformer, wordllama
 from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts
-from sidmint.embedding.checks import check_vectors, stored, summarise
+from sidmint.embedding.checks import check_rows, check_vectors, stored, summarise
 from sidmint.embedding.combine import combine, unit_norm
 from sidmint.embedding.precomputed import align_rows, as_vectors, vectors_in_table
 from sidmint.embedding.text import item_texts
@@ -12,6 +12,7 @@ __all__ = [
     "TextEncoder",
     "align_rows",
     "as_vectors",
+    "check_rows",
     "check_vectors",
     "combine",
     "encode_texts",

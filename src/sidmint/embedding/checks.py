@@ -23,6 +23,17 @@ _NEAR_CONSTANT = 0.01
 
 def check_vectors(vectors: Floats, item_ids: Sequence[str], name: str) -> None:
     """Raise `BadInput` unless `vectors` (N, D) are finite, not zero and not all the same."""
+    check_rows(vectors, item_ids, name)
+    spread = np.abs(vectors - vectors[:1]).max(initial=0.0)
+    if len(vectors) > 1 and spread <= _SAME * np.abs(vectors[:1]).max(initial=0.0):
+        raise BadInput(
+            f"{name}: all {len(vectors):,} items have the same vector, so no code could tell "
+            "them apart; check embed.template and the encoder"
+        )
+
+
+def check_rows(vectors: Floats, item_ids: Sequence[str], name: str) -> None:
+    """Raise `BadInput` unless each of `vectors` (N, D) is finite and not zero."""
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise BadInput(
@@ -34,12 +45,6 @@ def check_vectors(vectors: Floats, item_ids: Sequence[str], name: str) -> None:
         raise BadInput(
             f"{name}: the vector of item {item_ids[zero[0]]} is zero ({len(zero)} such items); "
             "encode them again or remove the items"
-        )
-    spread = np.abs(vectors - vectors[:1]).max(initial=0.0)
-    if len(vectors) > 1 and spread <= _SAME * np.abs(vectors[:1]).max(initial=0.0):
-        raise BadInput(
-            f"{name}: all {len(vectors):,} items have the same vector, so no code could tell "
-            "them apart; check embed.template and the encoder"
         )
 
 

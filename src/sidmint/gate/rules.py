@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sidmint.contracts import describe_metric
 from sidmint.errors import BadInput
-from sidmint.gate.thresholds import LEVEL, AllowanceParams, GateParams, Severity, metric_at
+from sidmint.gate.thresholds import (
+    LEVEL,
+    AllowanceParams,
+    GateParams,
+    RuleParams,
+    Severity,
+    metric_at,
+)
 
 if TYPE_CHECKING:
     from sidmint.evaluation.outcomes import Outcome
 
 P = TypeVar("P")
+
+_CHURN = "champion.churn"
+"""The rule on `gate.churn`. Churn is measured against the champion, so the bound is plain."""
 
 Measurements = Mapping[str, float | None]
 """Metric -> value; None and a name that is not there both mean: not measured."""
@@ -164,12 +174,10 @@ def rules_for(
     `gate.cannot_tell` says block, is as severe as the rule itself; better and within the allowance
     fail neither.
     """
-    if num_levels < 1:
-        raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
-    rules = [
-        Rule(metric, metric, params.severity, low=params.min, high=params.max)
-        for metric, params in _by_metric(thresholds.rules, num_levels).items()
-    ]
+    rules = list(absolute_rules(thresholds.rules, num_levels))
+    if champion is not None and thresholds.churn is not None:
+        budget = thresholds.churn
+        rules.append(Rule(_CHURN, "churn", budget.severity, high=budget.max))
     if champion is not None:
         for metric, params in _by_metric(thresholds.champion, num_levels).items():
             rule = _relative(metric, params, champion, (paired or {}).get(metric))
@@ -182,11 +190,24 @@ def rules_for(
     return tuple(sorted(rules, key=lambda rule: rule.name))
 
 
+def absolute_rules(bounds: Mapping[str, RuleParams], num_levels: int) -> tuple[Rule, ...]:
+    """A rule for each bound on a metric of a table of `num_levels` code levels, sorted by name."""
+    if num_levels < 1:
+        raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
+    rules = (
+        Rule(metric, metric, params.severity, low=params.min, high=params.max)
+        for metric, params in _by_metric(bounds, num_levels).items()
+    )
+    return tuple(sorted(rules, key=lambda rule: rule.name))
+
+
 def unapplied(thresholds: GateParams, champion: Champion | None) -> tuple[str, ...]:
     """The relative rules that wait for a first champion, each with that reason; else none."""
     if champion is not None:
         return ()
-    return tuple(f"champion.{name}: no champion yet" for name in sorted(thresholds.champion))
+    churn = [] if thresholds.churn is None else ["churn"]
+    names = sorted([*thresholds.champion, *churn])
+    return tuple(f"champion.{name}: no champion yet" for name in names)
 
 
 def _relative(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -74,6 +75,14 @@ _DEFAULT_ALLOWANCES = {
 }
 
 
+class ChurnParams(Settings):
+    """How many items may get other codes than the champion gave them."""
+
+    max: float = Field(ge=0, le=1)
+    """Share of the items that both tables have, codes as they are written."""
+    severity: Severity = "critical"
+
+
 class GateParams(Settings):
     """When a table may be published.
 
@@ -86,6 +95,10 @@ class GateParams(Settings):
     """Of several that pass, the one that leads on this metric is published."""
     rules: dict[str, RuleParams] = _DEFAULT_RULES
     champion: dict[str, AllowanceParams] = _DEFAULT_ALLOWANCES
+    churn: ChurnParams | None = None
+    """Bounds `churn`; null asks nothing. Off by default: a tokenizer that is trained again numbers
+    its codes anew (.99 and more on Beauty), and who trains the readers of ids with it loses
+    nothing. Whoever keeps a recommender over several tables sets it."""
     cannot_tell: Literal["warning", "block"] = "warning"
     """Where the interval of a difference allows a loss beyond the allowance without showing
     one: say so, or refuse. Blocking on a small catalogue refuses nearly every candidate."""
@@ -99,20 +112,7 @@ class GateParams(Settings):
     @field_validator("rules")
     @classmethod
     def _bounds_make_sense(cls, rules: dict[str, RuleParams]) -> dict[str, RuleParams]:
-        for name, rule in rules.items():
-            better = _metric_of(name, f"gate.rules.{name}").better
-            wrong_way = {"lower": rule.max is None, "higher": rule.min is None}
-            if better and wrong_way[better]:
-                wanted = "max" if better == "lower" else "min"
-                raise BadInput(
-                    f"gate.rules.{name}: {better} is better, so the rule wants a {wanted}; "
-                    "as it is, a better table would fail it"
-                )
-        if not any(rule.severity == "critical" for rule in rules.values()):
-            raise BadInput(
-                "gate.rules holds no critical rule, so it could refuse nothing; "
-                "leave the key out to have the default rules"
-            )
+        require_sense(rules, "gate.rules")
         return rules
 
     @field_validator("champion")
@@ -136,8 +136,31 @@ class GateParams(Settings):
 
     def digest(self) -> str:
         """SHA-256 of the section's meaning: the same whatever the order or layout of the YAML."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest_of(self)
+
+
+def require_sense(rules: Mapping[str, RuleParams], section: str) -> None:
+    """`BadInput` where a rule of `section` bounds a metric on its good side, or none can refuse."""
+    for name, rule in rules.items():
+        better = _metric_of(name, f"{section}.{name}").better
+        wrong_way = {"lower": rule.max is None, "higher": rule.min is None}
+        if better and wrong_way[better]:
+            wanted = "max" if better == "lower" else "min"
+            raise BadInput(
+                f"{section}.{name}: {better} is better, so the rule wants a {wanted}; "
+                "as it is, a better table would fail it"
+            )
+    if not any(rule.severity == "critical" for rule in rules.values()):
+        raise BadInput(
+            f"{section} holds no critical rule, so it could refuse nothing; "
+            "leave the key out to have the default rules"
+        )
+
+
+def digest_of(section: Settings) -> str:
+    """SHA-256 of a section's meaning: the same whatever the order or layout of the YAML."""
+    canonical = json.dumps(section.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _of_recommender(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidmint.diagnostics import branching, collisions, utilization
+from sidmint.diagnostics import collisions, count_codes
 from sidmint.information import information
 from sidmint.inspection.figures import Figures
 from sidmint.inspection.layout import CodeTable
@@ -11,37 +11,16 @@ from sidmint.inspection.layout import CodeTable
 def measure_codes(table: CodeTable, figures: Figures) -> None:
     """Add to `figures` what the codes of `table` say, its suffix left out."""
     codes = table.codes
-    shared, branches = collisions(codes.values), branching(codes.values)
-    figures.metrics |= {
-        "num_items": codes.num_items,
-        "num_null_ids": 0,  # an item without codes is refused when the table is read
-        "num_distinct_codes": shared.num_distinct,
-        "collision_rate": shared.collision_rate,
-        "collided_item_rate": shared.collided_item_rate,
-        "largest_bucket": shared.largest_bucket,
-        "composition_entropy": shared.composition_entropy,
-        "n_eff": shared.n_eff,
-        "n_eff_share": shared.n_eff_share,
-    }
+    counts = count_codes(codes.values, codes.sizes)
+    shared, branches, usage = counts.collisions, counts.branching, counts.usage
+    # An item without codes is refused when the table is read.
+    figures.metrics |= {"num_null_ids": 0, **counts.metrics()}
     if shared.num_distinct == shared.num_items:
         figures.notes.append(
             "no two items share a code; if codes were moved to make it so, the collisions before "
             "that cannot be seen here"
         )
     added = information(branches.effective, codes.sizes, codes.num_items)
-    usage = [utilization(codes.values[:, at], size) for at, size in enumerate(codes.sizes)]
-    for level, used in enumerate(usage, start=1):
-        figures.metrics |= {
-            f"perplexity_{level}": used.perplexity,
-            f"perplexity_share_{level}": used.perplexity / used.size,
-            f"dead_codes_{level}": used.num_dead,
-            f"dead_code_share_{level}": used.num_dead / used.size,
-            f"gini_{level}": used.gini,
-            f"branching_{level}": branches.effective[level - 1],
-            f"information_{level}": added[level - 1].bits,
-            f"information_share_{level}": added[level - 1].share,
-            f"top_code_share_{level}": used.top_share,
-        }
     figures.levels |= {
         "size": [used.size for used in usage],
         "active_codes": [used.num_active for used in usage],

@@ -37,6 +37,7 @@ class Act:
 
 ACTS = {
     "publish": Act("moves the pointer to", "published", moves=True, makes=True),
+    "refresh": Act("moves the pointer to", "refreshed", moves=True, makes=True),
     "propose": Act("proposes", "proposed", makes=True),
     "approve": Act("approves", "approved"),
     "decline": Act("declines", "declined"),

@@ -50,18 +50,25 @@ class Difference:
     codes: Stability | None
     """Share of the items in both whose first 1, 2, ... codes are the same; None where the
     versions have other numbers of levels, or no item in common."""
+    churn: tuple[float, ...] | None
+    """Share of the items in both whose first 1, 2, ... codes are others; None as for `codes`."""
+    aligned_churn: tuple[float, ...] | None
+    """The same, had each level's codes the names that most items know them by."""
 
 
 def compare(before: Release, after: Release) -> Difference:
     """Everything that differs between two versions; equal metrics and parameters are left out."""
     old, new = read_table(before), read_table(after)
+    codes = code_stability(old, new)
     return Difference(
         before=before.version,
         after=after.version,
         metrics=metric_changes(before.metrics, after.metrics),
         params=param_changes(published_params(before), published_params(after)),
         items=item_changes(old, new),
-        codes=code_stability(old, new),
+        codes=codes,
+        churn=codes.churn if codes else None,
+        aligned_churn=codes.aligned_churn if codes else None,
     )
 
 

@@ -21,6 +21,7 @@ from sidmint.gate.thresholds import GateParams
 from sidmint.gate.verdict import Verdict, result_of
 from sidmint.params import Params
 from sidmint.progress import Track, silent
+from sidmint.publishing.churn import churn_figures
 from sidmint.publishing.judged import MEASURING_STAGES
 from sidmint.publishing.snapshot import cases_by_id, read_cases
 from sidmint.seeds import generator_for
@@ -83,7 +84,10 @@ def contradictions(verdict: Verdict, of: Basis) -> list[str]:
 
 
 def measured(artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Measurements:
-    """The metrics of every stage that measures. One name for two values is `BadInput`."""
+    """The metrics of every stage that measures, and churn where there is a champion.
+
+    One name for two values is `BadInput`.
+    """
     found: dict[str, float | None] = {}
     origin: dict[str, str] = {}
     for stage in track(MEASURING_STAGES, "measurements"):
@@ -95,7 +99,7 @@ def measured(artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Mea
                 )
             found[name] = value
             origin[name] = stage
-    return found
+    return found | churn_figures(artifacts, tokenizer)
 
 
 def _paired(

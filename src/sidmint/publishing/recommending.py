@@ -12,7 +12,7 @@ from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
-from sidmint.recommenders.storage import DESCRIPTION, TENSORS, load
+from sidmint.recommenders.storage import DESCRIPTION, TENSORS, load, num_items
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,16 @@ class OpenRecommender:
         if not release.has(f"recommender/{DESCRIPTION}"):
             raise BadInput(
                 f"{release.version} holds no recommender: it was published with `recommend: null`, "
-                "or by an older sidmint"
+                "by an older sidmint, or by a refresh that moved ids"
             )
         for name in (DESCRIPTION, TENSORS):
             release.intact_file(f"recommender/{name}")
         self._version = release.version
-        self._table = read_table(release)
-        self._recommender = load(release.whole("recommender"), id_table_of(self._table))
+        folder = release.whole("recommender")
+        # A refresh puts later items behind those that the recommender knows.
+        published, known = read_table(release), num_items(folder)
+        self._table, self._later = published.head(known), published[SemanticIds.ITEM_ID][known:]
+        self._recommender = load(folder, id_table_of(self._table))
         item_ids = self._table[SemanticIds.ITEM_ID].to_list()
         self._rows = {name: row for row, name in enumerate(item_ids)}
 
@@ -61,6 +64,11 @@ class OpenRecommender:
         Who asks knows them. `BadInput` for an item that the release does not have.
         """
         unknown = [item for item in history if item not in self._rows]
+        if unknown and unknown[0] in self._later:
+            raise BadInput(
+                f"{unknown[0]!r} got its id by a refresh: it came after the recommender of "
+                f"{self._version} was trained; `sidmint run` and `sidmint publish` train a new one"
+            )
         if unknown:
             close = did_you_mean(unknown[0], self._rows, most=3)
             raise BadInput(f"{self._version} has no item {unknown[0]!r}{close}")

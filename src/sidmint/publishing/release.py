@@ -170,10 +170,7 @@ def require_whole(store: VersionStore, target: Release, log: list[Entry]) -> Non
             f"{target.version} is in no line of the log: its making was interrupted; propose or "
             "publish its table again"
         )
-    with store.backend.as_stored(target.version) as folder:
-        problems = release_problems(folder, standing.manifest_sha256)
-    if problems:
-        raise Refused("\n".join([f"{target.version} is damaged:", *(f"  - {p}" for p in problems)]))
+    check_whole(store, target, standing.manifest_sha256)
 
 
 def _may_return(log: Sequence[Entry], version: str) -> dict[str, Any]:
@@ -189,7 +186,9 @@ def _has_table(champion: Release, candidate: Candidate) -> bool:
             f"{champion.where}/manifest.json lists no table; `sidmint verify {champion.version}` "
             "says what is damaged"
         )
-    same_table: bool = files["sids.parquet"]["sha256"] == candidate.table_sha256
+    # Of a minor version too: it is the trained table, with later items that publishing would lose.
+    trained = (champion.manifest.get("refresh") or {}).get("trained_table_sha256")
+    same_table: bool = candidate.table_sha256 in (files["sids.parquet"]["sha256"], trained)
     return same_table and champion.manifest["tokenizer"] == candidate.tokenizer
 
 
@@ -214,6 +213,15 @@ def _previous_champion(log: list[Entry]) -> str:
             "(`sidmint versions` lists them)"
         )
     return before[-1]
+
+
+def check_whole(store: VersionStore, release: Release, manifest_sha256: str | None) -> None:
+    """`Refused` with every problem if a file of `release` is not what was published."""
+    with store.backend.as_stored(release.version) as folder:
+        problems = release_problems(folder, manifest_sha256)
+    if problems:
+        lines = [f"{release.version} is damaged:", *(f"  - {problem}" for problem in problems)]
+        raise Refused("\n".join(lines))
 
 
 def published(

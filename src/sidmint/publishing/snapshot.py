@@ -212,7 +212,9 @@ def _cases_file(release: Release) -> bytes | None:
             f"the cases of {release.version} cannot be read ({error}); `sidmint verify "
             f"{release.version}` says what is damaged, `sidmint rollback` leaves it"
         ) from error
-    facts = {"version": release.version, "num_items": str(len(item_ids))}
+    # Items that a refresh added later were no answers to choose from.
+    asked_of = (release.manifest.get("refresh") or {}).get("num_trained_items", len(item_ids))
+    facts = {"version": release.version, "num_items": str(asked_of)}
     written = io.BytesIO()
     named.write_parquet(written, compression="zstd", metadata=facts)
     return written.getvalue()

@@ -31,7 +31,8 @@ from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, w
 from sidmint.publishing.local import LocalBackend
 from sidmint.publishing.versions import Head, Pointer, Release
 
-_VERSION = re.compile(r"v(\d{4,})")
+_VERSION = re.compile(r"v(\d{4,})(?:\.([1-9]\d*))?")
+"""v0003: a table that was trained; v0003.1, v0003.2: that table with later items beside it."""
 _MOST_TOLD = 5
 """Moves that a conflict names."""
 
@@ -120,8 +121,17 @@ class VersionStore:
             )
         return self.backend.release(version)
 
-    def publish(self, assemble: Assemble, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
+    def publish(
+        self,
+        assemble: Assemble,
+        parent: str | None,
+        facts: Mapping[str, Any],
+        minor_of: str | None = None,
+    ) -> Pointer:
         """Make a new version out of what `assemble` writes, and make it champion.
+
+        It gets the next number, v0004, or with `minor_of` v0003 (or a minor version of it) the
+        next minor one, v0003.1.
 
         `parent` is the champion that the caller judged against: if another is champion by
         now, `RegistryConflict` is raised and nothing is left behind. `facts` go into the log
@@ -129,7 +139,7 @@ class VersionStore:
         """
         with self._writing() as (before, drafts):
             self._expect(parent)
-            version, manifest_sha256 = self._make(assemble, parent, drafts)
+            version, manifest_sha256 = self._make(assemble, parent, drafts, minor_of)
             with self._withdrawing(version):
                 return self._move(version, manifest_sha256, facts, before)
 
@@ -209,9 +219,11 @@ class VersionStore:
         later = told[places[-1] if places else 0 :][-_MOST_TOLD:]
         return f". Since then {'; '.join(map(in_words, later))}" if later else ""
 
-    def _make(self, assemble: Assemble, parent: str | None, drafts: Path) -> tuple[str, str]:
+    def _make(
+        self, assemble: Assemble, parent: str | None, drafts: Path, minor_of: str | None = None
+    ) -> tuple[str, str]:
         """A new version; its name, and the digest of its manifest."""
-        version = self._claimed_version()
+        version = self._claimed_version(minor_of)
         draft = drafts / version
         draft.mkdir()
         manifest = {**assemble(draft), "version": version, "parent": parent}
@@ -219,13 +231,18 @@ class VersionStore:
         self.backend.add(version, draft)
         return version, manifest_sha256
 
-    def _claimed_version(self) -> str:
+    def _claimed_version(self, minor_of: str | None) -> str:
         # A number is never given twice, not even one whose version no line names.
         named = [*self.versions(), *(entry["version"] or "" for entry in self.log.entries())]
-        number = max(map(_number, named), default=0) + 1
-        while not self.backend.claim(f"v{number:04d}"):
-            number += 1
-        return f"v{number:04d}"
+        numbers = [_number(name) for name in named]
+        if minor_of is None:
+            major, minor = max(numbers, default=(0, 0))[0] + 1, 0
+        else:
+            major = _number(minor_of)[0]
+            minor = max(number[1] for number in numbers if number[0] == major) + 1
+        while not self.backend.claim(version := _name(major, minor)):
+            major, minor = (major + 1, 0) if minor_of is None else (major, minor + 1)
+        return version
 
     def _move(
         self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: Head | None
@@ -299,9 +316,19 @@ def _finish_draft(draft: Path, manifest: Mapping[str, Any]) -> str:
     return digest(path)
 
 
-def _number(version: str) -> int:
+def trained_version(version: str) -> str:
+    """The version whose training `version` rests on: v0003 of v0003.2, and of v0003 itself."""
+    return version.partition(".")[0]
+
+
+def _number(version: str) -> tuple[int, int]:
+    """(3, 0) of v0003 and (3, 2) of v0003.2: they sort as they were made."""
     match = _VERSION.fullmatch(version)
-    return int(match.group(1)) if match else 0
+    return (int(match.group(1)), int(match.group(2) or 0)) if match else (0, 0)
+
+
+def _name(major: int, minor: int) -> str:
+    return f"v{major:04d}.{minor}" if minor else f"v{major:04d}"
 
 
 def _nearest(version: str, known: list[str]) -> str:

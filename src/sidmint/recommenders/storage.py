@@ -72,6 +72,14 @@ def load(folder: Path, table: IdTable, device: str = "cpu") -> Recommender:
     return recommender
 
 
+def num_items(folder: Path) -> int:
+    """How many items the recommender in `folder` was fitted on; `BadInput` if nothing says."""
+    try:
+        return int(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["num_items"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"{folder / DESCRIPTION} is not what was written: {error!r}") from error
+
+
 def table_digest(table: IdTable) -> str:
     """SHA-256 of the ids in row order."""
     header = f"{table.codes.values.shape}{table.sizes}".encode()

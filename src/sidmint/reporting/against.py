@@ -10,7 +10,7 @@ from sidmint.evaluation import Interval
 from sidmint.evaluation.hit_rate_intervals import NO_DIFFERENCE, Certainty, Differences, word
 from sidmint.reporting.drawing import Chart
 from sidmint.reporting.forest import FAMILIES, difference_in_words, forest, range_of
-from sidmint.reporting.run import PastVersion, Run
+from sidmint.reporting.run import Candidate, PastVersion, Run
 from sidmint.reporting.tables import NOTHING, Cell, Row, number
 
 
@@ -35,15 +35,16 @@ def against(
     if run.champion is None:
         return None
     version = run.champion.version
+    moves = _churn(version, run.candidates)
     if run.champion_answers is None:
-        return Against((_why_unknown(version, run.history),), [], [], None)
+        return Against((_why_unknown(version, run.history), *moves), [], [], None)
     known = {name: each.differences for name, each in certainty.items() if each.differences}
     if not any(each.num_shared for each in known.values()):
         nothing = (
             f"Not one test case is shared with version {version}: it answered for another "
             "catalogue or other users, and no difference can be told from chance."
         )
-        return Against((nothing,), [], [], None)
+        return Against((nothing, *moves), [], [], None)
     metrics = [f"{family}_at_{each}" for family in FAMILIES for each in cutoffs]
     shown = [name for name in metrics if any(name in each.by_metric for each in known.values())]
     rows = [_row(name, [each.by_metric.get(name) for each in known.values()]) for name in shown]
@@ -57,7 +58,18 @@ def against(
         if each.by_metric and all((d.low, d.high) == (0, 0) for d in each.by_metric.values())
     )
     at_cutoff = [row for row in rows if row.metric.endswith(f"_at_{cutoff}")]
-    return Against(words, rows, at_cutoff, forest(known, cutoffs))
+    return Against(words + moves, rows, at_cutoff, forest(known, cutoffs))
+
+
+def _churn(version: str, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """How many items each candidate gives other codes, and how many were its numbers alone."""
+    return tuple(
+        f"{each.name} gives {each.metrics['churn']:.1%} of the items that version {version} has "
+        f"too other codes than it does; {each.metrics['aligned_churn']:.1%} if its codes had "
+        "the champion's names."
+        for each in candidates
+        if "churn" in each.metrics
+    )
 
 
 def _row(metric: str, found: Sequence[Interval | None]) -> Row:

@@ -14,7 +14,6 @@ from sidmint.contracts import SemanticIds as Columns
 from sidmint.params import AssignParams, Params, SinkhornParams
 from sidmint.progress import Track, silent
 from sidmint.semantic_ids import (
-    LastLevelDistances,
     SemanticIds,
     SharedCodes,
     Spread,
@@ -61,7 +60,9 @@ def _resolve(
 ) -> SemanticIds:
     if settings.resolution == "suffix":
         return resolve_by_suffix(codes, item_ids)
-    distances = _last_level_distances(model, vectors, codes.values)
+    from sidmint.tokenizers.last_level import last_level_distances
+
+    distances = last_level_distances(model, vectors, codes.values)
     if settings.resolution == "reassign":
         return resolve_by_reassignment(codes, item_ids, distances)
     spread = _balanced(settings.sinkhorn)
@@ -79,22 +80,6 @@ def _balanced(settings: SinkhornParams) -> Spread:
         return np.asarray(balanced_codes(costs, settings.epsilon, settings.iterations).numpy())
 
     return spread
-
-
-def _last_level_distances(model: Tokenizer, vectors: Floats, codes: Ints) -> LastLevelDistances:
-    """Squared distances of what the earlier levels left over to every last codeword."""
-    import torch
-
-    from sidmint.quantization.assignment import all_distances
-
-    codebooks = model.codebooks()
-    last = torch.from_numpy(codebooks.levels[-1])
-    residuals = model.latent(vectors) - codebooks.decode(codes, codes.shape[1] - 1)
-
-    def distances(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return np.asarray(all_distances(torch.from_numpy(residuals[rows]), last).numpy())
-
-    return distances
 
 
 def _metrics(

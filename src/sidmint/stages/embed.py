@@ -8,7 +8,7 @@ in float32: twice the bytes of embeddings.npy. It is published, the vectors are 
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sidmint.contracts import Items
 from sidmint.embedding import (
     ENCODERS,
     align_rows,
-    as_vectors,
     check_vectors,
     combine,
     encode_texts,
@@ -26,7 +25,6 @@ from sidmint.embedding import (
     stored,
     summarise,
     unit_norm,
-    vectors_in_table,
 )
 from sidmint.embedding.checks import norms
 from sidmint.embedding.precomputed import as_ids
@@ -36,6 +34,7 @@ from sidmint.neighbours import build_index
 from sidmint.params import EmbedParams, Params
 from sidmint.progress import Track, silent
 from sidmint.sources.frames import read_frame
+from sidmint.sources.vectors import read_vectors
 from sidmint.types import Floats, Outcome
 
 RESULT_VERSION = 2
@@ -82,20 +81,13 @@ def _vectors_from_file(path: str, item_ids: list[str], params: Params, layout: L
     file = layout.inside(path)
     if not file.exists():
         raise BadInput(f"{path} is not there; embed.path and embed.second.path name vector files")
-    if file.suffix == ".npy":
-        vector_ids, vectors = _numpy_rows(file, path, params, layout)
-    elif file.is_dir() or file.suffix in (".parquet", ".pq"):
-        frame = read_frame(file)
-        theirs = _id_column(params)
-        id_column = Items.ITEM_ID if Items.ITEM_ID in frame.columns else theirs
-        vector_ids, vectors = vectors_in_table(frame, id_column, path)
-    else:
-        raise BadInput(f"{path} is of no known format; vectors come as .npy or .parquet")
+    ids = partial(_ids_of_rows, path, params, layout)
+    vector_ids, vectors = read_vectors(file, path, _id_column(params), ids)
     return align_rows(vectors, vector_ids, item_ids, path)
 
 
-def _numpy_rows(file: Path, path: str, params: Params, layout: Layout) -> tuple[list[str], Floats]:
-    """Ids and vectors of an .npy file: its rows follow the user's own items file.
+def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], str]:
+    """Ids of the rows of an .npy file, which follow the user's own items file, and its name.
 
     `ingest` sorts and filters, so the rows of the catalogue on disk are not those of the file.
     """
@@ -104,24 +96,11 @@ def _numpy_rows(file: Path, path: str, params: Params, layout: Layout) -> tuple[
             f"{path}: rows of an .npy file follow the items file of source table, and "
             f"ingest.source is {params.ingest.source}; bring Parquet with an item_id column"
         )
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(
-            f"{path} is not a readable .npy file of numbers: {error}; write it with numpy.save, "
-            "without Python objects"
-        ) from error
-    vectors = as_vectors(array, path)
     items = read_frame(layout.inside(params.ingest.items))
     column = _id_column(params)
     if column not in items.columns:
         raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
-    if len(items) != len(vectors):
-        raise BadInput(
-            f"{path} has {len(vectors):,} rows and {params.ingest.items} has {len(items):,}; "
-            "vectors in .npy stand in the row order of that file, one a row"
-        )
-    return as_ids(items[column], params.ingest.items), vectors
+    return as_ids(items[column], params.ingest.items), params.ingest.items
 
 
 def _id_column(params: Params) -> str:

@@ -16,7 +16,7 @@ from sidmint.publishing.judging import basis
 from sidmint.publishing.snapshot import champion_sha256
 from sidmint.types import Outcome
 
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 
 
 class Judge(Protocol):

@@ -14,12 +14,13 @@ from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
 from sidmint.progress import Track, silent
+from sidmint.publishing.churn import churn_figures
 from sidmint.publishing.snapshot import cases_by_id, read_cases, read_history
 from sidmint.reporting.page import render
 from sidmint.reporting.run import Candidate, PastVersion, Run
 from sidmint.types import Outcome
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 PAGE = "report.html"
 
@@ -56,6 +57,7 @@ def _candidate(artifacts: Artifacts, name: str, items: pl.DataFrame) -> Candidat
     for stage in TOKENIZER_STAGES:
         if stage != "gate":
             metrics |= artifacts.metrics(stage, name)
+    metrics |= churn_figures(artifacts, name)
     verdict = artifacts.json("gate", "verdict", name)
     return Candidate(
         name=name,

@@ -1,0 +1,132 @@
+"""The flow `refresh`: read -> judge -> publish -> MLflow -> announce; no stage runs.
+
+    python -m flows.refresh ITEMS                    ids for the new items of a file
+    python -m flows.refresh ITEMS --vectors FILE     where the champion's vectors came ready-made
+
+Between two builds: the champion's tokenizer gives new items ids, beside those that are published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Failed
+
+from flows.release import register
+from flows.settings import end_well_on_sigterm
+from sidmint.errors import SidmintError
+from sidmint.layout import Layout, find_workspace
+from sidmint.params import load_params
+from sidmint.publishing.arrivals import Arrivals, read_arrivals
+from sidmint.publishing.opening import open_registry
+from sidmint.publishing.refresh import Plan, plan_refresh, publish_refresh
+from sidmint.publishing.release import Published
+from sidmint.publishing.store import VersionStore
+from sidmint.publishing.versions import Release
+from sidmint.sources.new_items import read_new_items
+
+
+@flow(name="refresh", persist_result=False)
+def refresh(
+    workspace: str,
+    items: str,
+    vectors: str | None = None,
+    move_changed: bool = False,
+    by: str = "",
+) -> dict[str, Any]:
+    """Publish ids for the new items of the file `items`; the announcement.
+
+    Raises `Refused` with every reason where they stray too far from those that the champion's
+    tokenizer was trained for, and where another champion came in between.
+    """
+    layout = Layout(Path(workspace).resolve())
+    try:
+        release = _store(layout).release()
+        arrivals = read(layout, release, Path(items), Path(vectors) if vectors else None)
+        plan = judge(layout, release, arrivals, move_changed)
+        published = publish_plan(layout, plan, by)
+        if published.changed:
+            register(layout, published)
+        return announce(plan, published)
+    except SidmintError as error:  # raised to the caller by the state, without a traceback here
+        return Failed(message=str(error), data=error)  # type: ignore[return-value]
+
+
+@task(task_run_name="read", cache_policy=NO_CACHE, persist_result=False)
+def read(layout: Layout, release: Release, items: Path, vectors: Path | None) -> Arrivals:
+    """The items of the file, as the champion's encoder reads them."""
+    params = load_params(layout.params)
+    given = read_new_items(items, vectors, params.ingest.columns)
+    return read_arrivals(given, release, layout.root, params.embed.batch_size)
+
+
+@task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)
+def judge(layout: Layout, release: Release, arrivals: Arrivals, move_changed: bool) -> Plan:
+    """Ids for them, measured; `Refused` where the rules of `refresh` do not hold."""
+    settings = load_params(layout.params).refresh
+    plan = plan_refresh(settings, _store(layout), release, arrivals, move_changed)
+    plan.require_passed()
+    return plan
+
+
+@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_plan(layout: Layout, plan: Plan, by: str) -> Published:
+    """Move the pointer to a minor version with these ids."""
+    return publish_refresh(layout, _store(layout), plan, by)
+
+
+@task(task_run_name="announce", cache_policy=NO_CACHE, persist_result=False)
+def announce(plan: Plan, published: Published) -> dict[str, Any]:
+    """Tell Prefect's log and UI; the message, for whoever passes it on."""
+    message = {
+        "event": "refreshed" if published.changed else "nothing to do",
+        "version": published.version,
+        "previous": published.previous,
+        "num_new": len(plan.found.new),
+        "num_changed": len(plan.found.changed),
+        "num_moved": len(plan.placed.moved) if plan.placed else 0,
+        "warnings": list(plan.warnings),
+        "path": str(published.path),
+    }
+    get_run_logger().info(json.dumps(message, sort_keys=True))
+    rows = "\n".join(f"| {key} | {value} |" for key, value in message.items())
+    create_markdown_artifact(f"| | |\n|---|---|\n{rows}", key="refresh")
+    return message
+
+
+def _store(layout: Layout) -> VersionStore:
+    return open_registry(layout, load_params(layout.params).registry.path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Prints the announcement as JSON; 1 if refused, 2 on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m flows.refresh", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("items", type=Path, help="new and changed items: file or Parquet folder")
+    parser.add_argument("--vectors", type=Path, help="theirs, .npy in the items' order or Parquet")
+    parser.add_argument("--move-changed", action="store_true", help="move ids of changed texts")
+    parser.add_argument("--by", default="", metavar="NAME", help="who does it, for the log")
+    parser.add_argument("--workspace", type=Path, default=Path("."), help="default: here")
+    given = parser.parse_args(arguments)
+    end_well_on_sigterm()
+    try:
+        root = find_workspace(given.workspace).root
+        vectors = str(given.vectors) if given.vectors else None
+        message = refresh(str(root), str(given.items), vectors, given.move_changed, given.by)
+    except SidmintError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(message, indent=2, sort_keys=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

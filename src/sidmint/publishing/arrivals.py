@@ -1,0 +1,219 @@
+"""Items that come after a release: read as its encoder reads, and told apart by what they are.
+
+Shape letters: N published items, n items of the file, D dimensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sidmint.catalogue import check_ids, check_items, rows_of
+from sidmint.contracts import Items
+from sidmint.embedding import (
+    ENCODERS,
+    align_rows,
+    check_rows,
+    encode_texts,
+    item_texts,
+    stored,
+    unit_norm,
+)
+from sidmint.errors import BadInput
+from sidmint.neighbours import vectors_of
+from sidmint.progress import Track, silent
+from sidmint.publishing.versions import Release
+from sidmint.types import Floats
+
+ROWS_AT_ONCE = 1 << 13
+
+OTHER_VECTOR = 0.02
+"""Distance of two unit vectors from which on a text counts as changed: encoders in reduced
+precision move the vector of one and the same text by less."""
+
+
+class Given(Protocol):
+    """What a user brought (`sources.new_items.NewItems`)."""
+
+    @property
+    def items(self) -> pl.DataFrame:
+        """Rows under our column names."""
+        ...
+
+    @property
+    def vectors(self) -> tuple[list[str], Floats] | None:
+        """Item ids, and a vector (D,) for each; there may be more than are asked for."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What errors call the rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """The items of one file by rising id, with the vectors that the tokenizer is to read."""
+
+    item_ids: pl.Series
+    halves: npt.NDArray[np.float16]
+    """(n, D), rounded as those that the release was made from."""
+    categories: list[str | None] | None
+    """Paths, where the file has them."""
+
+    def sha256(self) -> str:
+        """Digest of ids and vectors: what the new ids are made from."""
+        digest = hashlib.sha256("\n".join(self.item_ids.to_list()).encode())
+        digest.update(np.ascontiguousarray(self.halves, dtype="<f2").data)
+        return digest.hexdigest()
+
+    def vectors(self, rows: npt.NDArray[np.int64] | slice) -> Floats:
+        """Some rows in float32, as the tokenizer and the index read them."""
+        return self.halves[rows].astype(np.float32)
+
+
+def pieces(num_rows: int) -> range:
+    """Where pieces of `ROWS_AT_ONCE` rows begin: small enough to stay in cache between steps."""
+    return range(0, num_rows, ROWS_AT_ONCE)
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Rows of `Arrivals` by what they are to a release. Every row is in one of the three."""
+
+    new: npt.NDArray[np.int64]
+    changed: npt.NDArray[np.int64]
+    """Published under this id, with another text."""
+    published_rows: npt.NDArray[np.int64]
+    """Where each of `changed` stands in the published table."""
+    num_known: int
+    """Published, with the same text."""
+
+
+def read_arrivals(
+    given: Given, release: Release, root: Path, batch_size: int = 32, track: Track = silent
+) -> Arrivals:
+    """The items that came, as the encoder of `release` reads them.
+
+    Ready-made vectors are wanted exactly where the release's came ready-made. A model that is a
+    folder is looked for below `root`. `BadInput` for ids that are missing or repeated, for columns
+    that the template asks for, and for vectors that are missing, not finite or of another width.
+    """
+    vectors = given.vectors
+    known = _checked(given.items, given.name)
+    item_ids = known[Items.ITEM_ID]
+    described = neighbours_of(release)
+    made_by: Mapping[str, Any] = described["encoder"]
+    _require_one_part(made_by, release)
+    if made_by["name"] in ENCODERS:
+        if vectors is not None:
+            raise BadInput(
+                f"{release.version} makes its vectors from text ({made_by['model']}); leave "
+                "--vectors out"
+            )
+        found = _encoded(known, made_by, root, batch_size, track)
+    elif vectors is None:
+        raise BadInput(
+            f"the vectors of {release.version} came ready-made from {made_by['model']}, so those "
+            "of new items must too: --vectors FILE"
+        )
+    else:
+        found = _in_order(vectors, item_ids)
+    if found.shape[1] != described["dimensions"]:
+        raise BadInput(
+            f"the new vectors have {found.shape[1]} dimensions, those of {release.version} "
+            f"{described['dimensions']}; they want the encoder that made them, {made_by['model']}"
+        )
+    categories = known[Items.CATEGORIES].to_list() if Items.CATEGORIES in known.columns else None
+    halves = _as_stored(found, item_ids, bool(made_by["unit_norm"]))
+    return Arrivals(item_ids, halves, categories)
+
+
+def sort_out(arrivals: Arrivals, published: pl.Series, index: Any) -> Sorted:
+    """Which arrivals are new to `published` (ids, row n the index's row n), changed, or known.
+
+    A text counts as changed where its vector lies `OTHER_VECTOR` or more from the published one:
+    what leaves the vector as it is cannot change an id.
+    """
+    place = rows_of(arrivals.item_ids, published)
+    is_new = place.is_null().to_numpy()
+    there = np.flatnonzero(~is_new)
+    rows = place.drop_nulls().to_numpy().astype(np.int64)
+    differs = _distances(arrivals.vectors(there), index, rows) >= OTHER_VECTOR
+    return Sorted(
+        new=np.flatnonzero(is_new),
+        changed=there[differs],
+        published_rows=rows[differs],
+        num_known=int((~differs).sum()),
+    )
+
+
+def neighbours_of(release: Release) -> dict[str, Any]:
+    """What the manifest says of the index; `BadInput` for a release without one."""
+    described: dict[str, Any] | None = release.manifest.get("neighbours")
+    if not described:
+        raise BadInput(
+            f"{release.version} holds no index of its vectors, as an older sidmint published it; "
+            "`sidmint run` and `sidmint publish` make one that can take new items"
+        )
+    return described
+
+
+def _checked(items: pl.DataFrame, name: str) -> pl.DataFrame:
+    """By rising id, and with the titles that `ingest` would give them."""
+    if Items.TITLE in items.columns:
+        return check_items(items, name)[0]
+    return check_ids(items, name).sort(Items.ITEM_ID)
+
+
+def _in_order(vectors: tuple[list[str], Floats], item_ids: pl.Series) -> Floats:
+    wanted = item_ids.to_list()
+    if wanted == vectors[0]:
+        return vectors[1]
+    return align_rows(vectors[1], vectors[0], wanted, "--vectors")
+
+
+def _encoded(
+    items: pl.DataFrame, made_by: Mapping[str, Any], root: Path, batch_size: int, track: Track
+) -> Floats:
+    texts = item_texts(made_by["template"], items)
+    folder = root / str(made_by["model"])
+    encoder = ENCODERS[made_by["name"]](str(folder) if folder.is_dir() else made_by["model"])
+    return encode_texts(encoder, texts, batch_size, track)
+
+
+def _as_stored(vectors: Floats, item_ids: pl.Series, is_unit: bool) -> npt.NDArray[np.float16]:
+    """As stage embed stores them; a piece at a time, since each step reads all of it."""
+    halves = np.empty(vectors.shape, dtype=np.float16)
+    for start in pieces(len(vectors)):
+        piece = slice(start, start + ROWS_AT_ONCE)
+        part, named = vectors[piece], item_ids[piece].to_list()
+        check_rows(part, named, "the new items")
+        scaled = unit_norm(part, named, "the new items") if is_unit else part
+        halves[piece] = stored(scaled, named)
+    return halves
+
+
+def _distances(vectors: Floats, index: Any, rows: npt.NDArray[np.int64]) -> Floats:
+    """Distance of each direction (n, D) from the one that the index has in that row."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.float32)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    there = vectors_of(index, rows)
+    return np.asarray(np.linalg.norm(vectors / norms - there, axis=1), dtype=np.float32)
+
+
+def _require_one_part(made_by: Mapping[str, Any], release: Release) -> None:
+    if made_by["second"]:
+        raise BadInput(
+            f"the vectors of {release.version} hold a second part from "
+            f"{made_by['second']['path']}, which a refresh does not read; add the items to both "
+            "files, then `sidmint run` and `sidmint publish`"
+        )

@@ -1,0 +1,52 @@
+"""A user's file of vectors: .npy in the row order of the items, or Parquet that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sidmint.contracts import Items
+from sidmint.embedding import as_vectors, vectors_in_table
+from sidmint.errors import BadInput
+from sidmint.sources.frames import read_frame
+from sidmint.types import Floats
+
+IdsOfRows = Callable[[], tuple[list[str], str]]
+"""Gives the item ids of an .npy file's rows, and the name of the file that they stand in."""
+
+
+def read_vectors(
+    file: Path, name: str, id_column: str, ids_of_rows: IdsOfRows
+) -> tuple[list[str], Floats]:
+    """Item ids and vectors (rows, D) of `file`, in its own order; `name` stands for it in errors.
+
+    Parquet has the ids in `item_id`, else in `id_column`. An .npy file has none: `ids_of_rows` is
+    asked. `BadInput` for another format, and for as many rows as there are not ids.
+    """
+    if file.suffix == ".npy":
+        return _numpy_rows(file, name, ids_of_rows)
+    if file.is_dir() or file.suffix in (".parquet", ".pq"):
+        frame = read_frame(file)
+        own = Items.ITEM_ID if Items.ITEM_ID in frame.columns else id_column
+        return vectors_in_table(frame, own, name)
+    raise BadInput(f"{name} is of no known format; vectors come as .npy or .parquet")
+
+
+def _numpy_rows(file: Path, name: str, ids_of_rows: IdsOfRows) -> tuple[list[str], Floats]:
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise BadInput(
+            f"{name} is not a readable .npy file of numbers: {error}; write it with numpy.save, "
+            "without Python objects"
+        ) from error
+    vectors = as_vectors(array, name)
+    item_ids, items_name = ids_of_rows()
+    if len(item_ids) != len(vectors):
+        raise BadInput(
+            f"{name} has {len(vectors):,} rows and {items_name} has {len(item_ids):,}; "
+            "vectors in .npy stand in the row order of that file, one a row"
+        )
+    return item_ids, vectors
