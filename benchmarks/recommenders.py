@@ -52,7 +52,7 @@ BACKBONE = {
     "heads": 2,
     "batch_size": 128,
     "learning_rate": 2e-3,
-    "epochs": 36,
+    "epochs": 24,
     "check_every": 4,
     "patience": 3,
     "validation_users": 5000,

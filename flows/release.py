@@ -27,6 +27,7 @@ from prefect.states import Failed
 
 from flows.approvals import Decision, write_down
 from flows.settings import end_well_on_sigterm
+from sidmint.adapters.dvc_repo import push
 from sidmint.adapters.mlflow_runs import register_version, set_champion
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused, SidmintError
@@ -71,6 +72,7 @@ def release(
             by = _ask(layout, candidate, wait_seconds, poll_seconds)
         published = publish_candidate(layout, candidate, by)
         register(layout, published)
+        push_inputs(layout, published)
         return announce(published, by)
     except SidmintError as error:  # raised to the caller by the state, without a traceback here
         return Failed(message=str(error), data=error)  # type: ignore[return-value]
@@ -110,6 +112,13 @@ def register(layout: Layout, published: Published) -> None:
     name = load_params(layout.params).registry.model_name
     register_version(layout, name, published.path)
     set_champion(layout, name, published.version)
+
+
+@task(task_run_name="push", cache_policy=NO_CACHE, persist_result=False)
+def push_inputs(layout: Layout, published: Published) -> None:
+    """Send the inputs to DVC's default remote, where there is one."""
+    if published.changed:
+        push(layout.root)
 
 
 @task(task_run_name="announce", cache_policy=NO_CACHE, persist_result=False)

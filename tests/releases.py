@@ -23,6 +23,7 @@ from sidmint.gate.rules import Rule
 from sidmint.gate.verdict import RuleResult, Verdict, result_of
 from sidmint.layout import Layout
 from sidmint.params import Params, load_params
+from sidmint.publishing.bucket import BucketBackend
 from sidmint.publishing.release import Override, Published, publish, rollback
 from sidmint.publishing.store import VersionStore
 from sidmint.stages.gate import gate
@@ -218,10 +219,16 @@ def copies(template: Path, root: Path) -> Iterator[Path]:
         yield Path(shutil.copytree(template, root / f"{number:03d}"))
 
 
-def race(folder: str, racer: int, rounds: int, start: Any, results: Any) -> None:
-    """A process that tries to publish, in each round together with the others."""
+def race(
+    place: str, racer: int, rounds: int, start: Any, results: Any, kept: str | None = None
+) -> None:
+    """A process that tries to publish, in each round together with the others.
+
+    Into the folder `place`, or with `kept` (for its own copies) into the bucket there.
+    """
+    backend = BucketBackend(place, Path(kept, str(racer))) if kept else Path(place)
     for number in range(rounds):
-        store = VersionStore(Path(folder))
+        store = VersionStore(backend)
         champion = store.champion()
         start.wait()
         time.sleep(0)

@@ -26,14 +26,18 @@ def safe_name(name: str, what: str) -> str:
 
 
 def registry_path(path: str) -> str:
-    """`path` if it can hold a registry: a folder of the workspace that nothing else writes.
+    """`path` if it can hold a registry: s3://BUCKET/PREFIX, or a folder that nothing else writes.
 
-    `BadInput` for addresses (`s3://...`, `file://...`), for what a shell or DVC would read
-    otherwise, for the workspace itself, and for folders that stages, DVC or git keep.
+    `BadInput` for other addresses (`file://...`), for what a shell or DVC would read otherwise,
+    for the workspace itself, and for folders that stages, DVC or git keep.
     """
     parts = path.split("/")
-    if "://" in path:
-        why = "is an address: only folders of the workspace are served so far"
+    if is_address(path):
+        if _BUCKET.fullmatch(parts[2]) and parts[3:] and all(map(_NAME.fullmatch, parts[3:])):
+            return path
+        why = "is no s3://BUCKET/PREFIX: small letters, digits, '.' and '-', then plain names"
+    elif "://" in path:
+        why = "is an address of another kind than s3://BUCKET/PREFIX"
     elif ".." in parts or path.startswith("/"):
         why = "lies outside the workspace, or names it from the root of the disk"
     elif not all(map(_NAME.fullmatch, parts)):
@@ -45,6 +49,12 @@ def registry_path(path: str) -> str:
     raise BadInput(f"registry.path {path[:80]!r} {why}; name a folder such as registry/shop")
 
 
+def is_address(path: str) -> bool:
+    """Whether the registry lies in a bucket, and not in a folder of the workspace."""
+    return path.startswith("s3://")
+
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEPT = frozenset({"data", "decisions", "docs", "flows", "src", "tests"})
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
-from sidmint.layout import Layout, registry_path, safe_name
+from sidmint.layout import Layout, is_address, registry_path, safe_name
 from sidmint.settings import Settings, parse_settings
+from sidmint.yaml_files import parse_yaml
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -248,7 +248,7 @@ class RegistryParams(Settings):
     """Where published versions live."""
 
     path: str = "registry"
-    """A folder of the workspace: registry/NAME. See `layout.registry_path`."""
+    """A folder of the workspace, registry/NAME, or s3://BUCKET/PREFIX: `layout.registry_path`."""
     model_name: str = "sidmint"
     """Registered model in MLflow."""
 
@@ -289,13 +289,12 @@ def load_params(path: Path) -> Params:
     Raises `BadInput` naming the file, the key and, for an unknown key, the nearest known one.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise BadInput(f"{path} is not there; run inside a workspace") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is not valid YAML: {error}") from error
-    params = parse_params(values, str(path))
-    Layout(path.parent).registry(params.registry.path)  # found before the first stage runs
+    params = parse_params(parse_yaml(data, str(path)), str(path))
+    if not is_address(params.registry.path):
+        Layout(path.parent).registry(params.registry.path)  # found before the first stage runs
     return params
 
 

@@ -64,7 +64,7 @@ def published(built: Built) -> Built:
 
 def test_publish_and_rollback_say_what_they_did(built: Built, mlflow: Mlflow) -> None:
     first = parsed("publish")
-    assert first.keys() == {"version", "path", "manifest", "previous", "changed"}
+    assert first.keys() == {"version", "path", "where", "manifest", "previous", "changed"}
     assert first["version"] == "v0001"
     assert "already champion" in say("publish")
     built.judge("two")

@@ -276,7 +276,7 @@ def test_a_registry_outside_the_workspace_is_bad_input(built: Built) -> None:
             (path, "the project itself keeps")
             for path in ("data/build", "data/raw/r", "src", "data")
         ],
-        *[(path, "is an address") for path in ("file:///tmp/x", "s3://bucket/r")],
+        *[(path, "is an address") for path in ("file:///tmp/x", "gs://bucket/r")],
         *[(path, "outside the workspace") for path in ("../r", "a/../../r", "/tmp/r")],
     ],
 )

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from sidmint.errors import BadInput, Refused
+from sidmint.errors import BadInput, Refused, StorageFailed
 
 Effect = Literal["Ran", "Restored", "Cached"]
 """A node's command ran; its outputs came out of DVC's run cache; or it was up to date."""
@@ -113,12 +113,39 @@ def build_digest(root: Path, graph: Graph) -> str:
 
 def add(root: Path, paths: Sequence[Path]) -> None:
     """Put `paths` (files or folders inside the workspace) under DVC: one `.dvc` file each."""
-    command = [sys.executable, "-m", "dvc", "add", "--quiet", *(str(path) for path in paths)]
-    ended = subprocess.run(
-        command, cwd=root, env=repro_environment(), capture_output=True, text=True
-    )
+    ended = _run(root, "add", "--quiet", *map(str, paths))
     if ended.returncode:
         raise BadInput(f"`dvc add` refused the files: {ended.stderr.strip()}")
+
+
+def default_remote(root: Path) -> str | None:
+    """The name of the remote that `dvc push` sends to; None where the workspace names none."""
+    with _open(root) as repo:
+        name: str | None = repo.config["core"].get("remote")
+    return name
+
+
+def push(root: Path) -> str | None:
+    """Send the workspace's inputs and outputs to the default remote; returns its name, if any.
+
+    With them anybody who has the git revision can rerun it. Raises `StorageFailed` with what DVC
+    said where the remote cannot be reached.
+    """
+    if not (root / ".dvc").is_dir() or (remote := default_remote(root)) is None:
+        return None
+    ended = _run(root, "push", "--quiet")
+    if ended.returncode:
+        raise StorageFailed(
+            f"`dvc push` to {remote} failed: {ended.stderr.strip() or ended.stdout.strip()}"
+        )
+    return remote
+
+
+def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(
+        command, cwd=root, env=repro_environment(), capture_output=True, text=True
+    )
 
 
 def repro_command(node: str) -> list[str]:

@@ -64,7 +64,7 @@ def reconcile(layout: Layout, model_name: str, store: VersionStore) -> list[str]
         numbers: dict[str, str] = {}
         for version in store.versions():
             known = find_number(session, model_name, VERSION_TAG, version)
-            folder = store.release(version).folder
+            folder = store.release(version).whole()
             numbers[version] = known or _registered(session, model_name, folder)
             if known is None:
                 done.append(f"registered {version} as {model_name} {numbers[version]}")

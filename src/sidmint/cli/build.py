@@ -80,13 +80,12 @@ def reconcile(as_json: Json = False) -> None:
 
 def show_places(here: Workspace) -> None:
     """Where the report, the Data Docs, the published table and the run history are."""
-    root = here.layout.root
-    registry = here.params.registry.path
+    store = open_store()
     docs = next(here.layout.data_docs.rglob("index.html"), here.layout.data_docs)
     places = {
         "report": here.layout.stage("report") / "report.html",
         "Data Docs": docs,
-        "published table": f"{root / registry / 'versions'}  (sidmint versions)",
+        "published table": f"{store.where}/versions  (sidmint versions)",
         "metric history": "sidmint history collision_rate",
         "run history": f"mlflow ui --backend-store-uri sqlite:///{here.layout.mlflow_database}",
     }
@@ -97,14 +96,14 @@ def show_places(here: Workspace) -> None:
 
 def _check_everything(here: Workspace) -> None:
     """Find a wrong setting before the first stage runs, not after the third."""
+    from sidmint.publishing.opening import open_registry
     from sidmint.publishing.snapshot import sync_champion
-    from sidmint.publishing.store import VersionStore
     from sidmint.stages.recommend import check_recommender
     from sidmint.stages.train import check_settings
 
     check_settings(here.params)
     check_recommender(here.params)
-    sync_champion(here.layout, VersionStore(here.layout.registry(here.params.registry.path)))
+    sync_champion(here.layout, open_registry(here.layout, here.params.registry.path))
 
 
 def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:

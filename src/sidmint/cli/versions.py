@@ -15,7 +15,7 @@ from sidmint.cli.export import export
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
-from sidmint.errors import BadInput, Refused
+from sidmint.errors import BadInput, Refused, SidmintError
 
 if TYPE_CHECKING:
     from sidmint.publishing.release import Override, Published
@@ -50,6 +50,7 @@ def publish(
         here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or _user()
     )
     _tell_mlflow(here, published, is_new=True)
+    _push(here, published)
     _tell(published, as_json, "published", "nothing to publish: this table is already champion")
 
 
@@ -79,7 +80,7 @@ def versions(as_json: Json = False) -> None:
 
     def render() -> None:
         if not rows:
-            console.print(f"nothing is published in {store.folder} yet", markup=False)
+            console.print(f"nothing is published in {store.where} yet", markup=False)
             return
         table = Table(box=None, header_style="bold")
         for heading in ("version", "", "tokenizer", "items", "parent", "created", "by"):
@@ -121,7 +122,7 @@ def show(
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         facts = {
             "version": manifest["version"],
-            "folder": release.folder,
+            "place": release.where,
             "tokenizer": manifest["tokenizer"],
             "items": f"{manifest['num_items']:,}",
             "Semantic ID": f"{ids['levels']} levels of {ids['sizes']}{suffix}",
@@ -148,7 +149,7 @@ def show(
 
     value = {
         "version": release.version,
-        "path": str(release.folder),
+        "path": release.where,
         "manifest": manifest,
         "metrics": release.metrics,
         "verdict": verdict,
@@ -229,6 +230,27 @@ def _tell_mlflow(here: Workspace, published: Published, is_new: bool) -> None:
         )
 
 
+def _push(here: Workspace, published: Published) -> None:
+    """Send the inputs to DVC's default remote, where there is one: others can rerun them then."""
+    from sidmint.adapters.dvc_repo import push
+
+    if not published.changed:
+        return
+    try:
+        remote = push(here.layout.root)
+    except SidmintError as error:
+        errors.print("warning", style="bold yellow", end=": ")
+        errors.print(
+            f"{published.version} is champion, but its inputs are not in DVC's remote yet: "
+            f"{error}; `dvc push` sends them",
+            markup=False,
+            soft_wrap=True,
+        )
+    else:
+        if remote:
+            errors.print(f"inputs and outputs are in DVC's remote {remote}", markup=False)
+
+
 def _tell(published: Published, as_json: bool, done: str, nothing: str) -> None:
     def render() -> None:
         version = f"[bold]{published.version}[/]"
@@ -236,7 +258,7 @@ def _tell(published: Published, as_json: bool, done: str, nothing: str) -> None:
             console.print(f"{nothing} ({version})")
             return
         console.print(f"{done} {version} (before: {published.previous or 'nothing'})")
-        console.print(f"  {published.path}", markup=False, soft_wrap=True)
+        console.print(f"  {published.where}", markup=False, soft_wrap=True)
         for reason in published.manifest["overruled"] if done == "published" else ():
             console.print(f"  overruled: {reason}", markup=False, soft_wrap=True)
 

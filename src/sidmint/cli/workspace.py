@@ -62,7 +62,7 @@ def item_titles() -> dict[str, str]:
 
 def open_store() -> VersionStore:
     """The registry of published versions that the workspace's params.yaml names."""
-    from sidmint.publishing.store import VersionStore
+    from sidmint.publishing.opening import open_registry
 
     here = open_workspace()
-    return VersionStore(here.layout.registry(here.params.registry.path))
+    return open_registry(here.layout, here.params.registry.path)

@@ -61,12 +61,17 @@ class AuditLog:
 
     path: Path
 
+    @property
+    def where(self) -> str:
+        """The file as messages name it."""
+        return str(self.path)
+
     def entries(self) -> list[Entry]:
         """Every whole line, oldest first; `Refused`, naming the line, if the chain is broken."""
         entries, problems, _ = self._read()
         if problems:
             raise Refused(
-                f"{self.path} is damaged: {problems[0]}; nothing is added to a log that "
+                f"{self.where} is damaged: {problems[0]}; nothing is added to a log that "
                 "does not verify. Restore it from a copy; `sidmint verify` "
                 "lists every problem"
             )
@@ -107,7 +112,7 @@ class AuditLog:
             return False
         if newest is None or not _is_pending(entries, torn, newest):
             raise Refused(
-                f"{self.path.parent}: {_disagreement(entries, torn, newest)}; "
+                f"{self.where}: {_disagreement(entries, torn, newest)}; "
                 "restore champion.json and log.jsonl from one copy"
             )
         self._append(to_line(newest)[len(torn) :])
@@ -116,6 +121,13 @@ class AuditLog:
     def append(self, entry: Entry) -> None:
         """Add one line and wait until it is on the disk."""
         self._append(to_line(entry))
+
+    def _contents(self) -> bytes | None:
+        """The file's bytes as they are now; None where there is none."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def _append(self, data: bytes) -> None:
         descriptor = os.open(
@@ -131,9 +143,7 @@ class AuditLog:
     def _read(self) -> tuple[list[Entry], list[str], bytes]:
         """Entries that could be parsed, problems, and the bytes after the last line end."""
         try:
-            *lines, torn = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return [], [], b""
+            *lines, torn = (self._contents() or b"").split(b"\n")
         except OSError as error:
             return [], [f"log.jsonl cannot be read ({error.strerror})"], b""
         entries: list[Entry] = []

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import TOKENIZER_STAGES, describe_metric
@@ -16,8 +13,9 @@ from sidmint.params import Params
 from sidmint.publishing.bundle import Contents, collect_metrics, contents
 from sidmint.publishing.judged import changes
 from sidmint.publishing.judging import basis, contradictions
+from sidmint.publishing.opening import open_registry
 from sidmint.publishing.snapshot import champion_sha256, release_sha256
-from sidmint.publishing.store import VersionStore
+from sidmint.yaml_files import parse_yaml
 
 _BUILDING = tuple(stage for stage in TOKENIZER_STAGES if stage != "gate")
 """The gate is left out: whether it judged by today's thresholds, the verdict itself says."""
@@ -89,7 +87,7 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
     if verdict.table_sha256 != found.fingerprints["assign/sids.parquet"]:
         reasons.append("stale verdict: it judged another table; `sidmint run` judges this one")
     reasons += changes(verdict.artifacts, found.fingerprints)
-    store = VersionStore(artifacts.layout.registry(params.registry.path))
+    store = open_registry(artifacts.layout, params.registry.path)
     champion = store.champion()
     if (champion.version if champion else None) != verdict.champion:
         # Somebody published since, which the store says when the pointer is to move.
@@ -162,7 +160,10 @@ def _outdated(artifacts: Artifacts, tokenizer: str) -> list[str]:
     lock_file = artifacts.layout.root / "dvc.lock"
     if not lock_file.is_file():
         return []
-    current, stages = _yaml(artifacts.layout.params), _yaml(lock_file).get("stages") or {}
+    current, lock = (
+        parse_yaml(path.read_bytes(), str(path)) for path in (artifacts.layout.params, lock_file)
+    )
+    stages = lock.get("stages") or {}
     wanted = {"ingest", "embed", "pairs", *(f"{stage}@{tokenizer}" for stage in _BUILDING)}
     reasons = []
     for stage in sorted(wanted & stages.keys()):
@@ -173,16 +174,6 @@ def _outdated(artifacts: Artifacts, tokenizer: str) -> list[str]:
                     "it up to date"
                 )
     return reasons
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_bytes()) or {}
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise BadInput(f"{path} wants a mapping, has {type(values).__name__}")
-    return values
 
 
 def _at(values: Any, *keys: str) -> Any:

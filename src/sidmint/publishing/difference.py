@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-import yaml
 
 from sidmint.contracts import SemanticIds, describe_metric
 from sidmint.diagnostics import Stability, stability
 from sidmint.errors import BadInput
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
+from sidmint.yaml_files import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Difference:
 
 def compare(before: Release, after: Release) -> Difference:
     """Everything that differs between two versions; equal metrics and parameters are left out."""
-    old, new = read_table(before)[0], read_table(after)[0]
+    old, new = read_table(before), read_table(after)
     return Difference(
         before=before.version,
         after=after.version,
@@ -168,5 +168,6 @@ def _ids(frame: pl.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(frame[SemanticIds.ITEM_ID].to_list()))
 
 
-def _params(release: Release) -> Any:
-    return yaml.safe_load(release.file("params.yaml").read_text(encoding="utf-8")) or {}
+def _params(release: Release) -> dict[Any, Any]:
+    name = "params.yaml"
+    return parse_yaml(release.file(name).read_bytes(), f"{release.where}/{name}")

@@ -19,7 +19,7 @@ from sidmint.artifacts import dump_json
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.publishing.difference import changed_ids
-from sidmint.publishing.lookup import part_sizes
+from sidmint.publishing.lookup import read_table
 from sidmint.publishing.new_file import Write, require_free, write_new
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Release
@@ -113,8 +113,10 @@ def index_json(release: Release, token: str = TOKEN) -> Write:
     for one that gives two codes one token, for more levels than letters, and for an item without
     an id.
     """
-    table, columns = _table(release)
-    texts = [_tokens(token, level, size) for level, size in enumerate(part_sizes(release), start=1)]
+    table, columns = _table(release), release.ids.columns
+    texts = [
+        _tokens(token, level, size) for level, size in enumerate(release.ids.part_sizes, start=1)
+    ]
     if (every := pl.concat(texts)).is_duplicated().any():
         shared = every.filter(every.is_duplicated())[0]
         raise BadInput(
@@ -138,7 +140,7 @@ def csv(release: Release, allow_formulas: bool = False) -> Write:
     `BadInput`, unless `allow_formulas` says that programs alone will read the file. A spreadsheet
     may still take "1-2-3" for a date and drop the zeros of "007"; Parquet says what is text.
     """
-    table, _ = _table(release)
+    table = _table(release)
     ids = table[SemanticIds.ITEM_ID]
     risky = ids.filter(ids.str.contains(_FORMULA))
     if len(risky) and not allow_formulas:
@@ -191,24 +193,24 @@ def delta_parquet(before: Release, after: Release) -> Write:
 
 def delta(before: Release, after: Release) -> pl.DataFrame:
     """The rows of `delta_parquet`."""
-    return changed_ids(_table(before, whole=False)[0], _table(after, whole=False)[0])
+    return changed_ids(_table(before, whole=False), _table(after, whole=False))
 
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _table(release: Release, whole: bool = True) -> tuple[pl.DataFrame, list[str]]:
-    """The published table, its sha256 checked, and its id columns; `whole`: no item lacks an id."""
-    table = pl.read_parquet(release.intact_file("sids.parquet"))
-    columns = list(release.manifest["semantic_ids"]["columns"])
+def _table(release: Release, whole: bool = True) -> pl.DataFrame:
+    """The published table, its sha256 checked; `whole`: no item lacks an id."""
+    release.intact_file("sids.parquet")
+    table, columns = read_table(release), release.ids.columns
     without = table.filter(pl.any_horizontal(pl.col(columns).is_null()))
     if whole and len(without):
         raise BadInput(
             f"{len(without):,} items of {release.version} have no Semantic ID, the first of them "
             f"{without[SemanticIds.ITEM_ID][0]!r}; an export wants one for every item"
         )
-    return table, columns
+    return table
 
 
 def _tokens(form: str, level: int, size: int) -> pl.Series:

@@ -89,7 +89,7 @@ def metric_history(store: VersionStore, metric: str) -> History:
     """
     rows = [row for row in list_versions(store) if row.status != "abandoned"]
     if not rows:
-        raise BadInput(f"nothing is published in {store.folder} yet: there is no history")
+        raise BadInput(f"nothing is published in {store.where} yet: there is no history")
     measured = {row.version: store.release(row.version).metrics for row in rows}
     known = sorted(set().union(*measured.values()))
     if metric not in known:

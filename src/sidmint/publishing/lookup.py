@@ -10,7 +10,7 @@ import polars as pl
 
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
-from sidmint.publishing.versions import Release
+from sidmint.publishing.versions import IdLayout, Release
 
 _NUMBER = re.compile(r"\d{1,9}", flags=re.ASCII)
 
@@ -40,7 +40,7 @@ class Found:
 
 def lookup(release: Release, item_id: str) -> Found:
     """The Semantic ID of `item_id` in `release`; `BadInput` if the table has no such item."""
-    table, columns = read_table(release)
+    table, columns = read_table(release), release.ids.columns
     rows = table.filter(pl.col(SemanticIds.ITEM_ID) == item_id)
     if rows.is_empty():
         raise BadInput(
@@ -49,7 +49,7 @@ def lookup(release: Release, item_id: str) -> Found:
         )
     row = rows.row(0, named=True)
     parts = tuple(row[column] for column in columns)
-    levels = release.manifest["semantic_ids"]["levels"]
+    levels = release.ids.levels
     is_whole = None not in parts
     return Found(
         version=release.version,
@@ -57,7 +57,7 @@ def lookup(release: Release, item_id: str) -> Found:
         semantic_id=row[SemanticIds.SEMANTIC_ID],
         codes=parts[:levels],
         suffix=parts[levels] if len(parts) > levels else None,
-        tokens=tokens_of(release, parts) if is_whole else (),
+        tokens=tokens_of(release.ids, parts) if is_whole else (),
         siblings=_siblings(table, columns, parts) if is_whole else (),
     )
 
@@ -68,31 +68,42 @@ def items_of(release: Release, semantic_id: str) -> pl.DataFrame:
     "12-7" finds every item below that prefix, "12-7-201" those of a bucket, and with its
     suffix, "12-7-201-0", one item. `BadInput` if that cannot be an id of this version.
     """
-    table, columns = read_table(release)
-    parts = parse_prefix(semantic_id, part_sizes(release), release.version)
+    table, columns = read_table(release), release.ids.columns
+    parts = parse_prefix(semantic_id, release.ids.part_sizes, release.version)
     found = table.filter(
         pl.all_horizontal([pl.col(c) == part for c, part in zip(columns, parts, strict=False)])
     )
     return found.select(SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
 
 
-def read_table(release: Release) -> tuple[pl.DataFrame, list[str]]:
-    """The published table, and the columns that make up an id, in their order."""
-    return pl.read_parquet(release.file("sids.parquet")), release.manifest["semantic_ids"][
-        "columns"
-    ]
+def read_table(release: Release) -> pl.DataFrame:
+    """The published table: `item_id`, the columns of `release.ids`, `semantic_id`.
 
-
-def part_sizes(release: Release) -> tuple[int, ...]:
-    """How many values each part of an id can take: the codebook sizes, and the suffix's if any."""
-    layout = release.manifest["semantic_ids"]
-    return (*layout["sizes"], *([layout["suffix_size"]] if layout["suffix_size"] else []))
+    `BadInput` where the file is not such a table.
+    """
+    path = release.file("sids.parquet")
+    texts = (SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
+    try:
+        table = pl.read_parquet(path)
+        wrong = [name for name in texts if table.schema[name] != pl.String]
+        wrong += [name for name in release.ids.columns if not table.schema[name].is_integer()]
+        if not wrong:
+            return table
+        reason = f"{', '.join(wrong)} of another type"
+    except KeyError as error:
+        reason = f"no column {error}"
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = f"{error}"
+    raise BadInput(
+        f"{release.where}/sids.parquet is no table of Semantic IDs ({reason}); `sidmint verify "
+        f"{release.version}` says what is damaged"
+    )
 
 
 def parse_prefix(semantic_id: str, sizes: Sequence[int], version: str) -> tuple[int, ...]:
     """The parts of an id, or of a prefix of one; `BadInput` if `version` can have no such id.
 
-    `sizes` are those of `part_sizes`.
+    `sizes` are `IdLayout.part_sizes`.
     """
     texts = semantic_id.split("-")
     if len(texts) > len(sizes) or not all(map(_NUMBER.fullmatch, texts)):
@@ -117,20 +128,20 @@ def look_alikes(item_ids: pl.Series, wanted: str) -> str:
     return f"; there is {', '.join(near.head(3).to_list())}" if text and len(near) else ""
 
 
-def tokens_of(release: Release, parts: tuple[int, ...]) -> tuple[int, ...]:
+def tokens_of(layout: IdLayout, parts: tuple[int, ...]) -> tuple[int, ...]:
     """Each part offset by the sizes of the parts before it: no two levels share a number.
 
     This is the vocabulary that a sequence model reads: sum(part_sizes) tokens, from 0.
     """
     tokens, offset = [], 0
-    for part, size in zip(parts, part_sizes(release), strict=True):
+    for part, size in zip(parts, layout.part_sizes, strict=True):
         tokens.append(offset + part)
         offset += size
     return tuple(tokens)
 
 
 def _siblings(
-    table: pl.DataFrame, columns: list[str], parts: tuple[int, ...]
+    table: pl.DataFrame, columns: Sequence[str], parts: tuple[int, ...]
 ) -> tuple[Siblings, ...]:
     found = []
     for length in range(1, len(parts) + 1):

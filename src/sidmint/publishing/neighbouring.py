@@ -21,6 +21,7 @@ from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
 from sidmint.publishing.encoding import NewItems
 from sidmint.publishing.files import NEIGHBOURS
+from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
@@ -107,14 +108,15 @@ def open_release(release: Release) -> IndexedItems:
             f"{release.version} holds no index of neighbours: an older sidmint published it; "
             "publish again, or ask the workspace: --from data"
         )
-    path, table = (release.intact_file(name) for name in (NEIGHBOURS, "sids.parquet"))
+    path = release.intact_file(NEIGHBOURS)
+    release.intact_file("sids.parquet")
     found = IndexedItems(
         version=release.version,
         index=load_index(path),
-        table=pl.read_parquet(table),
+        table=read_table(release),
         encoder=described["encoder"],
         tokenizer=manifest["tokenizer"],
-        tokenizer_folder=release.folder / "tokenizer",
+        tokenizer_folder=release.whole("tokenizer"),
     )
     return _same_items(found, f"`sidmint verify {release.version}` says what is damaged")
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import polars as pl
-
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
+from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
@@ -43,8 +42,7 @@ class OpenRecommender:
 
     def __init__(self, release: Release) -> None:
         """Loads it; `BadInput` for a release without one, and where a file was changed."""
-        folder = release.folder / "recommender"
-        if not (folder / DESCRIPTION).is_file():
+        if not release.has(f"recommender/{DESCRIPTION}"):
             raise BadInput(
                 f"{release.version} holds no recommender: it was published with `recommend: null`, "
                 "or by an older sidmint"
@@ -52,8 +50,9 @@ class OpenRecommender:
         for name in (DESCRIPTION, TENSORS):
             release.intact_file(f"recommender/{name}")
         self._version = release.version
-        self._table = pl.read_parquet(release.intact_file("sids.parquet"))
-        self._recommender = load(folder, id_table_of(self._table))
+        release.intact_file("sids.parquet")
+        self._table = read_table(release)
+        self._recommender = load(release.whole("recommender"), id_table_of(self._table))
         item_ids = self._table[SemanticIds.ITEM_ID].to_list()
         self._rows = {name: row for row, name in enumerate(item_ids)}
 

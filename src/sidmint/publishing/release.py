@@ -14,6 +14,7 @@ from sidmint.params import Params
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.bundle import fill
 from sidmint.publishing.candidates import Candidate, choose
+from sidmint.publishing.opening import open_registry
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore, utc_now
 from sidmint.publishing.verify import release_problems
@@ -38,6 +39,9 @@ class Published:
 
     version: str
     path: Path
+    """Its files on this disk."""
+    where: str
+    """The place as messages name it."""
     manifest: Mapping[str, Any]
     previous: str | None
     """The champion before."""
@@ -60,7 +64,7 @@ def publish(
     champion no longer (an override does not help: run again); `BadInput` if a stage has not
     run. Publishing the table that is champion already changes nothing.
     """
-    store = VersionStore(layout.registry(params.registry.path))
+    store = open_registry(layout, params.registry.path)
     candidate = choose(params, artifacts, tokenizer, overriding=override is not None)
     champion = store.champion()
     if champion and _has_table(store.release(champion.version), candidate):
@@ -104,17 +108,17 @@ def rollback(
     """
     if to is not None:
         safe_name(to, "version")
-    store = VersionStore(layout.registry(params.registry.path))
+    store = open_registry(layout, params.registry.path)
     champion = store.champion()
     if champion is None:
-        raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to roll back")
+        raise BadInput(f"nothing is published in {store.where} yet: there is nothing to roll back")
     store.recover()
     log = store.log.entries()
     target = store.release(to or _previous_champion(log))
     if target.version == champion.version:
         sync_champion(layout, store)
         return _published(store, champion, champion.version, changed=False)
-    _check_target(target, log)
+    _check_target(store, target, log)
     facts = {
         "action": "rollback",
         "tokenizer": target.manifest["tokenizer"],
@@ -132,8 +136,8 @@ def _has_table(champion: Release, candidate: Candidate) -> bool:
     files = champion.manifest["files"]
     if "sids.parquet" not in files:
         raise BadInput(
-            f"{champion.folder / 'manifest.json'} lists no table; `sidmint verify "
-            f"{champion.version}` says what is damaged"
+            f"{champion.where}/manifest.json lists no table; `sidmint verify {champion.version}` "
+            "says what is damaged"
         )
     same_table: bool = files["sids.parquet"]["sha256"] == candidate.table_sha256
     return same_table and champion.manifest["tokenizer"] == candidate.tokenizer
@@ -159,14 +163,15 @@ def _previous_champion(log: list[Entry]) -> str:
     return line[-2]
 
 
-def _check_target(target: Release, log: list[Entry]) -> None:
+def _check_target(store: VersionStore, target: Release, log: list[Entry]) -> None:
     digests = {entry["version"]: entry["manifest_sha256"] for entry in log}
     if target.version not in digests:
         raise BadInput(
             f"{target.version} was never champion: its publishing was interrupted; publish its "
             "table again"
         )
-    problems = release_problems(target.folder, digests[target.version])
+    with store.backend.as_stored(target.version) as folder:
+        problems = release_problems(folder, digests[target.version])
     if problems:
         raise Refused("\n".join([f"{target.version} is damaged:", *(f"  - {p}" for p in problems)]))
 
@@ -175,4 +180,6 @@ def _published(
     store: VersionStore, pointer: Pointer, previous: str | None, changed: bool
 ) -> Published:
     release = store.release(pointer.version)
-    return Published(release.version, release.folder, release.manifest, previous, changed)
+    return Published(
+        release.version, release.whole(), release.where, release.manifest, previous, changed
+    )

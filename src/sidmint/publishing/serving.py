@@ -8,6 +8,7 @@ Shape letters: N items, M parts of an id (L levels and the suffix, where there i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +21,10 @@ import polars as pl
 from sidmint.catalogue.checking import rows_of
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
-from sidmint.layout import find_workspace
+from sidmint.layout import Layout, find_workspace, is_address, registry_path
 from sidmint.publishing.encoding import Encoded, NewItems
 from sidmint.publishing.files import TOKENIZER_FILES, digest
-from sidmint.publishing.lookup import look_alikes, parse_prefix, part_sizes
+from sidmint.publishing.lookup import look_alikes, parse_prefix, read_table
 from sidmint.publishing.neighbouring import (
     IndexedItems,
     Neighbours,
@@ -32,6 +33,7 @@ from sidmint.publishing.neighbouring import (
     like_vector,
     open_release,
 )
+from sidmint.publishing.opening import open_registry
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import logged_digests
 from sidmint.publishing.versions import Release
@@ -49,19 +51,20 @@ Unknown = Literal["refuse", "null"]
 
 
 def load(registry: str | Path, version: str = CHAMPION) -> PublishedTable:
-    """The `version` of the `registry` folder ("registry/demo"), opened for reading.
+    """The `version` of the `registry` ("registry/demo", "s3://bucket/shop"), opened for reading.
 
     "champion" is whatever the pointer names now: the table stays that version when the pointer
     moves. The manifest must be the one that the log names, and every file that is opened the one
     that the manifest names, by SHA-256; else `BadInput`, as for a folder that is no registry and
-    a version that is not there or never was champion.
+    a version that is not there or never was champion. Of a bucket, what is read is kept in the
+    workspace that this is called in, else in the user's cache.
     """
-    store = VersionStore(Path(registry))
+    store = _store_at(registry)
     pointer = store.champion()
     if pointer is None and not store.versions():
         raise BadInput(
-            f"{store.folder} holds no published table; give the folder that registry.path of "
-            "params.yaml names, and `sidmint publish` one if there is none yet"
+            f"{store.where} holds no published table; give what registry.path of params.yaml "
+            "names, and `sidmint publish` one if there is none yet"
         )
     named = pointer.version if pointer is not None and version == CHAMPION else version
     release = store.release(None if named == CHAMPION else named)
@@ -73,8 +76,8 @@ def load(registry: str | Path, version: str = CHAMPION) -> PublishedTable:
         )
     if digest(release.file("manifest.json")) != wanted:
         raise BadInput(
-            f"{release.folder / 'manifest.json'} is not what was published: its sha256 is not the "
-            f"one in the log; `sidmint verify {release.version}` says what is damaged"
+            f"{release.where}/manifest.json is not what was published: its sha256 is not the one "
+            f"in the log; `sidmint verify {release.version}` says what is damaged"
         )
     return PublishedTable(release)
 
@@ -91,11 +94,12 @@ class PublishedTable:
         """Its name in the registry, "v0003"."""
         self.manifest = release.manifest
         """Origin, layout of the ids, encoder of the vectors, sha256 of every file."""
-        self.sizes = part_sizes(release)
+        self.sizes = release.ids.part_sizes
         """How many values each part of an id can take, (K_1, ..., K_M)."""
         self._release = release
-        self._table = pl.read_parquet(release.intact_file("sids.parquet"))
-        self._columns = list(self.manifest["semantic_ids"]["columns"])
+        release.intact_file("sids.parquet")
+        self._table = read_table(release)
+        self._columns = list(release.ids.columns)
 
     def __len__(self) -> int:
         return self._table.height
@@ -260,7 +264,7 @@ class PublishedTable:
         return NewItems(
             described.get("encoder"),
             described.get("dimensions"),
-            self._release.folder / "tokenizer",
+            self._release.whole("tokenizer"),
             self.version,
             _root_of(self._release.folder),
         )
@@ -291,6 +295,16 @@ class PublishedTable:
         near = format_id(parts)
         hint = f"; write {near}" if near != semantic_id and near in self._row_of_id else ""
         return BadInput(f"no item of {self.version} has the Semantic ID {semantic_id!r}{hint}")
+
+
+def _store_at(registry: str | Path) -> VersionStore:
+    if not is_address(str(registry)):
+        return VersionStore(Path(registry))
+    try:
+        here = find_workspace(Path())
+    except BadInput:
+        here = Layout(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+    return open_registry(here, registry_path(str(registry)))
 
 
 def _as_texts(values: Texts, what: str) -> pl.Series:

@@ -26,6 +26,7 @@ from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.files import storing
+from sidmint.publishing.lookup import read_table
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Pointer, Release
 
@@ -161,7 +162,7 @@ def read_history(layout: Layout) -> list[dict[str, Any]] | None:
         for version in history:
             require_numbers(version.get("metrics", {}), str(path))
         return [dict(version) for version in history]
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _not_readable(path, error) from error
 
 
@@ -198,14 +199,13 @@ def _table_file(release: Release) -> bytes:
 
 def _cases_file(release: Release) -> bytes | None:
     """The champion's cases as Parquet, naming the version; None where it kept none with users."""
-    path = release.folder / CASES
-    if not path.is_file():
+    if not release.has(CASES):
         return None
     try:
-        cases = pl.read_parquet(path)
+        cases = pl.read_parquet(release.file(CASES))
         if "user_id" not in cases.columns:
             return None
-        item_ids = pl.read_parquet(release.file("sids.parquet"), columns=[Items.ITEM_ID])
+        item_ids = read_table(release).select(Items.ITEM_ID)
         named = cases_by_id(cases, item_ids[Items.ITEM_ID])
     except pl.exceptions.PolarsError as error:
         raise BadInput(

@@ -1,44 +1,30 @@
-"""The versioned registry: immutable version folders, one pointer that moves, one log.
+"""The versioned registry: immutable versions, one pointer that moves, one log.
 
-    registry/
-      versions/v0001/   never changed once it is there; its manifest.json was written last
-      champion.json     the version that is served; replaced in one step, never edited
-      log.jsonl         one line a move of the pointer (see `audit`)
-      staging/          drafts; whatever lies here when the lock is taken is a killed writer's
-      .lock             held by the one process that writes; readers never take it
+A publish is: compare the champion with the one the verdict was judged against, draft, manifest
+last, add the version, replace the pointer, append to the log. Killed before the pointer is
+replaced, it leaves the old champion and perhaps a version that was never champion; killed after,
+the new champion and a log line that the pointer still carries and the next writer adds. A reader
+resolves the pointer once and then reads a version that nobody changes.
 
-A publish is: lock, compare the champion with the one the verdict was judged against, draft
-on the same file system, fsync, manifest last, rename the folder, replace the pointer, append
-to the log. Killed before the pointer is replaced, it leaves the old champion and perhaps a
-version that was never champion; killed after, the new champion and a log line that the
-pointer still carries and the next writer adds. A reader resolves the pointer once and then
-reads a folder that nobody changes.
+Where the registry lies is the backend's to know: `local`, a folder; `bucket`, an S3 bucket.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sidmint.artifacts import dump_json
-from sidmint.errors import BadInput, Refused, RegistryConflict, did_you_mean
+from sidmint.errors import BadInput, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
 from sidmint.publishing.audit import AuditLog, seal
-from sidmint.publishing.files import (
-    digest,
-    files_in,
-    storing,
-    sync_folder,
-    sync_tree,
-    write_synced,
-)
+from sidmint.publishing.backend import CHAMPION, VERSIONS, Backend
+from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
+from sidmint.publishing.local import LocalBackend
 from sidmint.publishing.versions import Pointer, Release
 
 _VERSION = re.compile(r"v(\d{4,})")
@@ -48,62 +34,43 @@ Assemble = Callable[[Path], Mapping[str, Any]]
 
 
 class VersionStore:
-    """The registry in `folder`. Making one reads and writes nothing."""
+    """The registry in a folder, or behind another backend. Making one reads and writes nothing."""
 
-    def __init__(self, folder: Path, lock_seconds: float = 60.0) -> None:
-        self.folder = folder
-        self.log = AuditLog(folder / "log.jsonl")
-        self._lock_seconds = lock_seconds
+    def __init__(self, place: Path | Backend, lock_seconds: float = 60.0) -> None:
+        self.backend = LocalBackend(place, lock_seconds) if isinstance(place, Path) else place
+
+    @property
+    def where(self) -> str:
+        """The place as messages name it."""
+        return self.backend.where
+
+    @property
+    def log(self) -> AuditLog:
+        """Every move of the pointer."""
+        return self.backend.log
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie on this disk."""
+        return self.backend.folder
 
     @property
     def versions_folder(self) -> Path:
-        """Where the version folders are."""
-        return self.folder / "versions"
+        """Where the versions of a registry in a folder are."""
+        return self.folder / VERSIONS
 
     @property
     def pointer_file(self) -> Path:
-        """champion.json."""
-        return self.folder / "champion.json"
-
-    def misplaced(self) -> list[str]:
-        """What lies in the place of the registry's own files and folders: links, other kinds."""
-        files = dict.fromkeys((self.pointer_file, self.log.path, self._lock_file), stat.S_ISREG)
-        folders = dict.fromkeys((self.versions_folder, self._staging), stat.S_ISDIR)
-        found = []
-        for path, is_right in (files | folders).items():
-            with suppress(FileNotFoundError):
-                mode = path.lstat().st_mode
-                if stat.S_ISLNK(mode):
-                    found.append(f"{path.name} is a link, not the registry's own")
-                elif not is_right(mode):
-                    kind = "file" if path in files else "folder"
-                    found.append(f"{path.name} is not a regular {kind}")
-        return found
+        """champion.json of a registry in a folder."""
+        return self.folder / CHAMPION
 
     def champion(self) -> Pointer | None:
         """The pointer as it is now; None where nothing was ever published."""
-        try:
-            text = self.pointer_file.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise BadInput(f"{self.pointer_file} cannot be read ({error.strerror})") from error
-        pointer = Pointer.parse(text)
-        if pointer is None:
-            raise BadInput(
-                f"{self.pointer_file} is damaged: it wants version, manifest_sha256, sequence and "
-                "the log entry that says the same. Its entry is the last line of log.jsonl; "
-                "restore both from one copy"
-            )
-        return pointer
+        return self._parsed(self.backend.pointer_bytes())
 
     def versions(self) -> list[str]:
         """Every version there is, oldest first, also one that never became champion."""
-        if not self.versions_folder.is_dir():
-            return []
-        folders = (path for path in self.versions_folder.iterdir() if not path.is_symlink())
-        names = [path.name for path in folders if path.is_dir()]
-        return sorted(filter(_VERSION.fullmatch, names), key=_number)
+        return sorted(filter(_VERSION.fullmatch, self.backend.version_names()), key=_number)
 
     def release(self, version: str | None = None) -> Release:
         """The version of that name, or the champion; `BadInput` if there is none."""
@@ -111,7 +78,7 @@ class VersionStore:
             pointer = self.champion()
             if pointer is None:
                 raise BadInput(
-                    f"nothing is published in {self.folder} yet; `sidmint run`, then "
+                    f"nothing is published in {self.where} yet; `sidmint run`, then "
                     "`sidmint publish`"
                 )
             version = pointer.version
@@ -119,9 +86,9 @@ class VersionStore:
         known = self.versions()
         if version not in known:
             raise BadInput(
-                f"there is no version {version!r} in {self.folder}{_nearest(version, known)}"
+                f"there is no version {version!r} in {self.where}{_nearest(version, known)}"
             )
-        return Release(version, self.versions_folder / version)
+        return self.backend.release(version)
 
     def publish(self, assemble: Assemble, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
         """Make a new version out of what `assemble` writes, and make it champion.
@@ -130,123 +97,93 @@ class VersionStore:
         now, `RegistryConflict` is raised and nothing is left behind. `facts` go into the log
         entry (action, by, reason, ...). If `assemble` raises, nothing is left behind either.
         """
-        with self._writing() as before:
-            self._expect(parent)
-            version = self._next_version()
-            draft = self._staging / version
+        with self._writing(parent) as (before, drafts):
+            version = self._claimed_version()
+            draft = drafts / version
             draft.mkdir()
             manifest = {**assemble(draft), "version": version, "parent": parent}
             manifest_sha256 = _finish_draft(draft, manifest)
-            os.rename(draft, self.versions_folder / version)
-            sync_folder(self.versions_folder)
-            return self._move(version, manifest_sha256, facts, before)
+            self.backend.add(version, draft)
+            try:
+                return self._move(version, manifest_sha256, facts, before)
+            except RegistryConflict:
+                self.backend.withdraw(version)
+                raise
 
     def point_to(self, version: str, parent: str | None, facts: Mapping[str, Any]) -> Pointer:
         """Make an existing version champion; `parent` as for `publish`."""
-        with self._writing() as before:
-            self._expect(parent)
+        with self._writing(parent) as (before, _):
             manifest_sha256 = digest(self.release(version).file("manifest.json"))
             return self._move(version, manifest_sha256, facts, before)
 
     def recover(self) -> bool:
         """Add the log line that a killed process left unwritten; true if there was one."""
-        if not self.folder.is_dir():
+        if not self.backend.exists():
             return False
-        with self._locked():
+        with self.backend.alone():
             return self._settle_log(self.champion())
 
-    @property
-    def _staging(self) -> Path:
-        return self.folder / "staging"
-
-    @property
-    def _lock_file(self) -> Path:
-        return self.folder / ".lock"
-
     @contextmanager
-    def _writing(self) -> Iterator[Pointer | None]:
-        """The lock, with what a killed writer left behind put right; yields the pointer."""
-        with self._locked():
-            pointer = self.champion()
+    def _writing(self, parent: str | None) -> Iterator[tuple[bytes | None, Path]]:
+        """The pointer's bytes, and a folder for drafts; what a killed writer left is put right."""
+        with self.backend.alone():
+            before = self.backend.pointer_bytes()
+            pointer = self._parsed(before)
             self._settle_log(pointer)
-            self._clear_staging()
-            self._staging.mkdir()
-            self.versions_folder.mkdir(exist_ok=True)
-            try:
-                yield pointer
-            finally:
-                self._clear_staging()
+            if (pointer.version if pointer else None) != parent:
+                raise self._conflict(parent)
+            with self.backend.drafting() as drafts:
+                yield before, drafts
 
-    def _clear_staging(self) -> None:
-        # What stays is part of no version, and the next writer takes it away.
-        with suppress(OSError):
-            shutil.rmtree(self._staging, ignore_errors=True)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with storing(self.folder), self._alone():
-            yield
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if misplaced := self.misplaced():  # before the lock: its file may be the link
-            raise Refused(
-                f"{self.folder}: {'; '.join(misplaced)}; a registry writes only what lies in its "
-                "own folder. Put the file or folder itself there"
+    def _parsed(self, text: bytes | None) -> Pointer | None:
+        pointer = None if text is None else Pointer.parse(text)
+        if pointer is None and text is not None:
+            raise BadInput(
+                f"{self.where}/{CHAMPION} is damaged: it wants version, manifest_sha256, sequence "
+                "and the log entry that says the same. Its entry is the last line of log.jsonl; "
+                "restore both from one copy"
             )
-        # flock only: the kernel frees it when its holder is killed, a lock file made by hand stays.
-        lock = FileLock(self._lock_file, timeout=self._lock_seconds, fallback_to_soft=False)
-        try:
-            with lock:
-                yield
-        except Timeout as error:
-            raise RegistryConflict(
-                f"another process has been writing to {self.folder} for {self._lock_seconds:g} s; "
-                "try again when it has ended"
-            ) from error
+        return pointer
 
     def _settle_log(self, pointer: Pointer | None) -> bool:
         return self.log.settle(pointer.entry if pointer else None)
 
-    def _expect(self, parent: str | None) -> None:
+    def _conflict(self, parent: str | None) -> RegistryConflict:
         pointer = self.champion()
-        now = pointer.version if pointer else None
-        if now != parent:
-            raise RegistryConflict(
-                f"judged against {parent or 'an empty registry'} but {now or 'no version'} is "
-                "champion now; `sidmint run` judges it again"
-            )
+        return RegistryConflict(
+            f"judged against {parent or 'an empty registry'} but "
+            f"{pointer.version if pointer else 'no version'} is champion now; `sidmint run` "
+            "judges it again"
+        )
 
-    def _next_version(self) -> str:
+    def _claimed_version(self) -> str:
         # A number is never given twice, not even one whose version never became champion.
         named = [*self.versions(), *(entry["version"] for entry in self.log.entries())]
-        return f"v{max(map(_number, named), default=0) + 1:04d}"
+        number = max(map(_number, named), default=0) + 1
+        while not self.backend.claim(f"v{number:04d}"):
+            number += 1
+        return f"v{number:04d}"
 
     def _move(
-        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: Pointer | None
+        self, version: str, manifest_sha256: str, facts: Mapping[str, Any], before: bytes | None
     ) -> Pointer:
+        champion = self._parsed(before)
         entry = seal(
             {
                 **facts,
                 "version": version,
-                "previous": before.version if before else None,
+                "previous": champion.version if champion else None,
                 "manifest_sha256": manifest_sha256,
                 "at": utc_now(),
             },
-            before.entry if before else None,
+            champion.entry if champion else None,
         )
         pointer = Pointer.of(entry)
-        draft = self._staging / "champion.json"
-        write_synced(draft, pointer.to_bytes())
-        # Asked again because flock does nothing on some network file systems.
-        self._expect(before.version if before else None)
-        os.replace(draft, self.pointer_file)
+        if not self.backend.replace_pointer(before, pointer.to_bytes()):
+            raise self._conflict(champion.version if champion else None)
         moved = f"{version} is champion, and the next publish or rollback writes its log line"
-        with storing(self.folder, moved):
-            sync_folder(self.folder)
+        with self.backend.storing(moved):
+            self.backend.flush_pointer()
             self.log.append(entry)
         return pointer
 

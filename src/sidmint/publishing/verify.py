@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sidmint.errors import BadInput
+from sidmint.progress import Track, silent
 from sidmint.publishing.files import digest, walk
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.story import snapshot_problems, story_problems
 from sidmint.publishing.versions import Pointer
-
-_OWN = {"champion.json", "log.jsonl", ".lock", "versions", "staging"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,10 @@ class Verification:
 
 
 def verify(
-    store: VersionStore, version: str | None = None, snapshot: Path | None = None
+    store: VersionStore,
+    version: str | None = None,
+    snapshot: Path | None = None,
+    track: Track = silent,
 ) -> Verification:
     """Recompute every sha256 of every version (or of one), and check pointer and log chain.
 
@@ -41,25 +43,25 @@ def verify(
     cannot have happened. With `snapshot` (the workspace's data/champion.json) also moves that
     were cut off log and pointer alike. Takes no lock.
     """
-    if version is None and not store.pointer_file.exists() and not store.versions():
-        raise BadInput(f"nothing is published in {store.folder} yet: there is nothing to verify")
-    names = store.versions() if version is None else [store.release(version).version]
+    known = store.versions()
+    if version is None and not known and not _has_pointer(store):
+        raise BadInput(f"nothing is published in {store.where} yet: there is nothing to verify")
+    names = known if version is None else [store.release(version).version]
     pointer, problems = _pointer_and_log(store)
     digests = logged_digests(store, pointer)
     problems += [*_story(store, pointer, snapshot), *_strangers(store)]
     notes = []
-    for name in names:
-        problems += [
-            f"{name}: {p}"
-            for p in release_problems(store.versions_folder / name, digests.get(name))
-        ]
+    num_files = 0
+    for name in track(names, "verifying versions", len(names)):
+        with store.backend.as_stored(name) as folder:
+            problems += [f"{name}: {p}" for p in release_problems(folder, digests.get(name))]
+            num_files += len(walk(folder)[0])
         if name not in digests:
             notes.append(
                 f"{name} was never champion: its publishing was interrupted; nothing reads it"
             )
-    missing = sorted(digests.keys() - set(store.versions()))
+    missing = sorted(digests.keys() - set(known))
     problems += [f"{name} is in the log, but its folder is gone" for name in missing]
-    num_files = sum(len(walk(store.versions_folder / name)[0]) for name in names)
     head = pointer.entry["hash"] if pointer else None
     return Verification(tuple(names), num_files, head, tuple(problems), tuple(notes))
 
@@ -114,10 +116,9 @@ def _story(store: VersionStore, pointer: Pointer | None, snapshot: Path | None) 
         entries = [*entries, pointer.entry]  # a line that a killed process did not come to write
 
     def manifest_of(version: str) -> Any:
-        path = store.versions_folder / version / "manifest.json"
         try:
-            return json.loads(path.read_bytes()) if path.is_file() else None
-        except (OSError, ValueError, RecursionError):
+            return json.loads(store.release(version).file("manifest.json").read_bytes())
+        except (BadInput, OSError, ValueError, RecursionError):
             return None
 
     known = snapshot_problems(snapshot, entries) if snapshot else []
@@ -136,20 +137,16 @@ def logged_digests(store: VersionStore, pointer: Pointer | None) -> dict[str, st
 
 
 def _strangers(store: VersionStore) -> list[str]:
-    """Files that nobody here writes. Folders beside ours may be other catalogues' registries."""
-    strangers = [
-        path.name
-        for path in store.folder.iterdir()
-        if path.name not in _OWN and (path.is_symlink() or not path.is_dir())
-    ]
-    known = set(store.versions())
-    if store.versions_folder.is_dir():
-        strangers += [
-            f"versions/{path.name}"
-            for path in store.versions_folder.iterdir()
-            if path.name not in known or path.is_symlink()
-        ]
+    """What lies in the registry and is not of it."""
+    strangers = store.backend.strangers(store.versions())
     return [
-        *store.misplaced(),
-        *(f"{name} does not belong in the registry" for name in sorted(strangers)),
+        *store.backend.misplaced(),
+        *(f"{name} does not belong in the registry" for name in strangers),
     ]
+
+
+def _has_pointer(store: VersionStore) -> bool:
+    try:
+        return store.backend.pointer_bytes() is not None
+    except BadInput:  # there is one, and it cannot be read
+        return True

@@ -58,11 +58,63 @@ class Pointer:
 
 
 @dataclass(frozen=True)
+class IdLayout:
+    """How the ids of a version are laid out, as its manifest says."""
+
+    levels: int
+    sizes: tuple[int, ...]
+    """Codewords a level."""
+    suffix_size: int
+    """How many suffixes there are; 0 where ids have none."""
+    columns: tuple[str, ...]
+    """Of the table, the parts of an id in their order."""
+
+    @property
+    def part_sizes(self) -> tuple[int, ...]:
+        """How many values each part of an id can take."""
+        return (*self.sizes, *([self.suffix_size] if self.suffix_size else []))
+
+    @classmethod
+    def parse(cls, value: Any) -> IdLayout | None:
+        """`semantic_ids` of a manifest; None where it does not describe ids."""
+        try:
+            layout = cls(
+                value["levels"],
+                tuple(value["sizes"]),
+                value["suffix_size"],
+                tuple(value["columns"]),
+            )
+        except (KeyError, TypeError):
+            return None
+        numbers = (layout.levels, layout.suffix_size, *layout.sizes)
+        is_right = (
+            all(type(number) is int and 0 <= number < 2**31 for number in numbers)
+            and all(isinstance(column, str) for column in layout.columns)
+            and len(layout.sizes) == layout.levels > 0
+            and len(layout.columns) == len(layout.part_sizes) == len(set(layout.columns))
+        )
+        return layout if is_right else None
+
+
+@dataclass(frozen=True)
 class Release:
     """One version folder, as a reader sees it."""
 
     version: str
     folder: Path
+
+    @property
+    def where(self) -> str:
+        """The place as messages name it."""
+        return str(self.folder)
+
+    def has(self, name: str) -> bool:
+        """Whether the version has a file of that name."""
+        return (self.folder / name).is_file()
+
+    def whole(self, below: str = "") -> Path:
+        """The folder `below` (the version's own by default) with all of its files in it."""
+        return self.folder / below
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -74,15 +126,26 @@ class Release:
                 f"lacks {', '.join(missing)}" if missing else "lists its files in no known form"
             )
             raise BadInput(
-                f"{self.folder / 'manifest.json'} {wanted}; `sidmint verify {self.version}` says "
+                f"{self.where}/manifest.json {wanted}; `sidmint verify {self.version}` says "
                 "what is damaged"
             )
         return manifest
 
     @property
+    def ids(self) -> IdLayout:
+        """How its ids are laid out."""
+        layout = IdLayout.parse(self.manifest["semantic_ids"])
+        if layout is None:
+            raise BadInput(
+                f"{self.where}/manifest.json describes its ids in no known form; `sidmint verify "
+                f"{self.version}` says what is damaged"
+            )
+        return layout
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Every metric of the stages that judged this table."""
-        return require_numbers(self._json("metrics.json"), str(self.folder / "metrics.json"))
+        return require_numbers(self._json("metrics.json"), f"{self.where}/metrics.json")
 
     @property
     def verdict(self) -> dict[str, Any]:
@@ -94,7 +157,8 @@ class Release:
         path = self.folder / name
         if not path.is_file():
             raise BadInput(
-                f"{path} is not there; `sidmint verify {self.version}` says what is damaged"
+                f"{self.where}/{name} is not there; `sidmint verify {self.version}` says what is "
+                "damaged"
             )
         return path
 
@@ -104,8 +168,8 @@ class Release:
         listed = self.manifest["files"].get(name)
         if listed is None or digest(path) != listed["sha256"]:
             raise BadInput(
-                f"{path} is not what was published: its sha256 is not the one in the manifest; "
-                f"`sidmint verify {self.version}` says what is damaged"
+                f"{self.where}/{name} is not what was published: its sha256 is not the one in the "
+                f"manifest; `sidmint verify {self.version}` says what is damaged"
             )
         return path
 
@@ -114,11 +178,11 @@ class Release:
             value = json.loads(self.file(name).read_bytes())
         except (ValueError, RecursionError) as error:
             raise BadInput(
-                f"{self.folder / name} is not readable JSON ({error}); "
+                f"{self.where}/{name} is not readable JSON ({error}); "
                 f"`sidmint verify {self.version}` says what is damaged"
             ) from error
         if not isinstance(value, dict):
-            raise BadInput(f"{self.folder / name} wants a JSON object, has {type(value).__name__}")
+            raise BadInput(f"{self.where}/{name} wants a JSON object, has {type(value).__name__}")
         return value
 
 

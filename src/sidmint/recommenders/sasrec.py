@@ -12,6 +12,7 @@ from torch.nn import functional
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender
+from sidmint.recommenders.softmax import softmax_loss
 from sidmint.recommenders.top import top_ranked
 from sidmint.recommenders.transformer import CausalTransformer
 
@@ -50,7 +51,7 @@ class SasRec(StateRecommender):
         """Mean over events of -log p(event | events before it)."""
         is_event = rows_BT >= 0
         known = self.states(rows_BT[:, :-1])[is_event]
-        return functional.cross_entropy(known @ self.module.items.T, rows_BT[is_event])
+        return softmax_loss(known, self.module.items, rows_BT[is_event])
 
     def best(self, known_Bd: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """By log-probability."""
