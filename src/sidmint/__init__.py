@@ -16,7 +16,9 @@ __all__ = ["load"]
 
 
 def load(registry: str | Path, version: str = "champion") -> PublishedTable:
-    """The published table of that `version` in the `registry` folder: see `publishing.serving`.
+    """The published table of that `version` in the `registry`: see `publishing.serving.load`.
+
+    `registry` is a folder or an address, as `registry.path` of params.yaml names it.
 
     What it is made of is imported here, not with the package.
     """

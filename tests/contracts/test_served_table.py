@@ -276,7 +276,9 @@ def test_a_table_stays_its_version_when_the_champion_moves(tmp_path: Path) -> No
 
 
 def test_what_is_no_registry_and_what_was_never_champion_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"nowhere holds no published table; give the folder"):
+    with pytest.raises(
+        BadInput, match=r"nowhere holds no published table; give what registry.path"
+    ):
         sidmint.load(tmp_path / "nowhere")
     store = VersionStore(tmp_path)
     publish_bare(store)

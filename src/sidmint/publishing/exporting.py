@@ -113,7 +113,7 @@ def index_json(release: Release, token: str = TOKEN) -> Write:
     for one that gives two codes one token, for more levels than letters, and for an item without
     an id.
     """
-    table, columns = _table(release)
+    table, columns = _table(release), release.ids.columns
     texts = [
         _tokens(token, level, size) for level, size in enumerate(release.ids.part_sizes, start=1)
     ]
@@ -140,7 +140,7 @@ def csv(release: Release, allow_formulas: bool = False) -> Write:
     `BadInput`, unless `allow_formulas` says that programs alone will read the file. A spreadsheet
     may still take "1-2-3" for a date and drop the zeros of "007"; Parquet says what is text.
     """
-    table, _ = _table(release)
+    table = _table(release)
     ids = table[SemanticIds.ITEM_ID]
     risky = ids.filter(ids.str.contains(_FORMULA))
     if len(risky) and not allow_formulas:
@@ -193,23 +193,23 @@ def delta_parquet(before: Release, after: Release) -> Write:
 
 def delta(before: Release, after: Release) -> pl.DataFrame:
     """The rows of `delta_parquet`."""
-    return changed_ids(_table(before, whole=False)[0], _table(after, whole=False)[0])
+    return changed_ids(_table(before, whole=False), _table(after, whole=False))
 
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _table(release: Release, whole: bool = True) -> tuple[pl.DataFrame, list[str]]:
-    """The published table, its sha256 checked, and its id columns; `whole`: no item lacks an id."""
-    table, columns = read_table(release), list(release.ids.columns)
+def _table(release: Release, whole: bool = True) -> pl.DataFrame:
+    """The published table, its sha256 checked; `whole`: no item lacks an id."""
+    table, columns = read_table(release), release.ids.columns
     without = table.filter(pl.any_horizontal(pl.col(columns).is_null()))
     if whole and len(without):
         raise BadInput(
             f"{len(without):,} items of {release.version} have no Semantic ID, the first of them "
             f"{without[SemanticIds.ITEM_ID][0]!r}; an export wants one for every item"
         )
-    return table, columns
+    return table
 
 
 def _tokens(form: str, level: int, size: int) -> pl.Series:

@@ -54,15 +54,16 @@ def load(registry: str | Path, version: str = CHAMPION) -> PublishedTable:
     "champion" is whatever the pointer names now: the table stays that version when the pointer
     moves. The manifest must be the one that the log names, and every file that is opened the one
     that the manifest names, by SHA-256; else `BadInput`, as for a folder that is no registry and
-    a version that is not there or never was champion.
+    a version that is not there or never was champion. Of a bucket, what is read is kept in
+    the user's cache.
     """
     store = open_place(str(registry))
     head = store.head()
     pointer = head.champion if head else None
     if pointer is None and not store.versions():
         raise BadInput(
-            f"{store.where} holds no published table; give the folder that registry.path of "
-            "params.yaml names, and `sidmint publish` one if there is none yet"
+            f"{store.where} holds no published table; give what registry.path of params.yaml "
+            "names, and `sidmint publish` one if there is none yet"
         )
     named = pointer.version if pointer is not None and version == CHAMPION else version
     release = store.release(None if named == CHAMPION else named)

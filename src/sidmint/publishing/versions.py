@@ -193,8 +193,8 @@ class Release:
         listed = self.manifest["files"].get(name)
         if listed is None or digest(path) != listed["sha256"]:
             raise BadInput(
-                f"{path} is not what was published: its sha256 is not the one in the manifest; "
-                f"`sidmint verify {self.version}` says what is damaged"
+                f"{self.where}/{name} is not what was published: its sha256 is not the one in the "
+                f"manifest; `sidmint verify {self.version}` says what is damaged"
             )
         return path
 
