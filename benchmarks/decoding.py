@@ -199,7 +199,7 @@ def batches(examples: Sequences, count: int) -> list[Tensor]:
 
 
 def our_training(model: NeuralRecommender, rows: list[Tensor]) -> Callable[[], Timing]:
-    return training(model.module, [lambda one=one: model.loss(one) for one in rows])
+    return training(model.module, [lambda one=one: model.add_gradients(one) for one in rows])
 
 
 def peer_training(
@@ -214,18 +214,18 @@ def peer_training(
         one[np.arange(len(one)), last] = -1
         inputs = peer_inputs(one[:, 0], one[:, 1:-1], tokens)
         made.append({**inputs, "labels": torch.from_numpy(tokens[targets])})
-    return training(model, [lambda each=each: model(**each).loss for each in made])
+    return training(model, [lambda each=each: model(**each).loss.backward() for each in made])
 
 
-def training(module: nn.Module, losses: list[Callable[[], Tensor]]) -> Callable[[], Timing]:
-    """A step a loss; the first repetition of all is preceded by one that does not count."""
+def training(module: nn.Module, batches: list[Callable[[], Any]]) -> Callable[[], Timing]:
+    """A step for each of `batches`, which add gradients; preceded by one that does not count."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
 
     def steps() -> None:
         module.train()
-        for loss in losses:
+        for add_gradients in batches:
             optimizer.zero_grad(set_to_none=True)
-            loss().backward()
+            add_gradients()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
         module.eval()
