@@ -8,12 +8,14 @@ that exist. 4 + 4 layers, 6 heads of 64, width 128, feed-forward 1,024, float32,
 `prefix_allowed_tokens_fn` over a dict of prefixes, its usual way to the ids that exist. Both get
 the same batches of 16 users of like length, the best of 4, 8, 16 and 64 for `tiger` on a CPU.
 
-Training: forward, backward, AdamW on the same batches of 256 pairs of a history and its next
-item; T5 also reads batches of like length, which its users seldom give it. `causal` learns every
+Training: forward, backward, AdamW on 256 pairs of a history and its next item a step, out of all
+prefixes of all users. T5 once on batches as transformers' Trainer draws them, at random and padded
+to the longest, and once on the very batches of like length that `tiger` has. `causal` learns every
 event of a sequence in one pass, so that its target tokens cost it far less.
 
-All in this process, in turns, so that noise falls on all; ratios are taken within a repetition,
-of processor seconds at one thread, else of wall seconds.
+Each in a process of its own, as its users run it: what one leaves in the allocator would speed up
+the next. They take turns, so that noise falls on all; ratios are taken within a repetition, of
+processor seconds at one thread, else of wall seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -41,7 +45,12 @@ from sidmint.types import Codes
 SIZES = (256, 256, 256, 256)
 NUM_ITEMS, BEAMS, HISTORY, USERS_A_BATCH, PAIRS = 12_101, 50, 20, 16, 256
 PAD, FIRST_CODE = 0, 1
-PEER = "transformers T5"
+PEER, PEER_AT_RANDOM = "transformers T5", "transformers T5, random batches"
+CAUSAL = "sidmint causal"
+LISTS, TRAINING = (OURS, PEER, CAUSAL), (OURS, PEER_AT_RANDOM, PEER, CAUSAL)
+
+SettingUp = Callable[[str, int], tuple[Callable[[], None], int]]
+"""From a contestant's name and a number to its work, and how many things that work does."""
 
 
 def main() -> None:
@@ -52,44 +61,91 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="training steps a repetition")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    threads, users = arguments.threads, arguments.users
+    found = {}
+    for title, setting_up, names, detail in (
+        (f"lists by {BEAMS} beams, users a second", asking, LISTS, users),
+        ("training, target tokens a second", learning, TRAINING, arguments.steps),
+    ):
+        alone = {name: Alone(setting_up, name, threads, detail) for name in names}
+        counts = {name: one.count for name, one in alone.items()}
+        timings = in_turn({name: one.run for name, one in alone.items()}, arguments.repetitions)
+        for one in alone.values():
+            one.process.shutdown()
+        found[title] = rates(timings, counts, threads)
+    show(found, arguments.json)
+
+
+class Alone:
+    """A contestant in a process of its own, set up and run once before it counts."""
+
+    def __init__(self, setting_up: SettingUp, name: str, threads: int, detail: int) -> None:
+        self.process = ProcessPoolExecutor(1, get_context("spawn"))
+        self.count = self.process.submit(_set_up, setting_up, name, threads, detail).result()
+
+    def run(self) -> Timing:
+        """Timed over there."""
+        return self.process.submit(_run).result()
+
+
+def _set_up(setting_up: SettingUp, name: str, threads: int, detail: int) -> int:
+    """Of this process: what `_run` times from now on; how many things that is."""
+    global _work
+    torch.set_num_threads(threads)
+    _work, count = setting_up(name, detail)
+    _work()
+    return count
+
+
+def _run() -> Timing:
+    return timed(_work)
+
+
+def _work() -> None:
+    raise RuntimeError("a contestant is set up before it runs")
+
+
+def asking(name: str, users: int) -> tuple[Callable[[], None], int]:
+    """Lists of `users` users, and their number."""
     rng = np.random.default_rng(7)
     table = some_ids(rng)
-    histories = some_histories(arguments.users, rng)
-    tiger = untrained(Tiger(TigerConfig(beam=BEAMS)), table)
-    causal = untrained(Causal(CausalConfig(beam=BEAMS, max_length=HISTORY)), table)
-    peer = same_shape(tiger.config)
-    codes = table.sorted(table.order()).codes.values
-    lists = in_turn(
-        {
-            OURS: lambda: timed(lambda: tiger.recommend(histories, BEAMS)),
-            PEER: lambda: timed(lambda: peer_lists(peer, histories, table.codes.values)),
-            "sidmint causal": lambda: timed(lambda: causal.recommend(histories, BEAMS)),
-        },
-        arguments.repetitions,
-    )
-    own = histories.mapped(np.argsort(table.order()).astype(np.int32))
-    tiger_batches = batches(tiger.examples(own), arguments.steps)
-    causal_batches = batches(causal.examples(own), 1)
-    steps = in_turn(
-        {
-            OURS: our_training(tiger, tiger_batches),
-            PEER: peer_training(peer, tiger_batches, codes),
-            "sidmint causal": our_training(causal, causal_batches),
-        },
-        arguments.repetitions,
-    )
-    pairs = sum(map(len, tiger_batches)) * len(SIZES)
-    events = sum(int((one >= 0).sum()) for one in causal_batches) * len(SIZES)
-    found = {
-        f"lists by {BEAMS} beams, users a second": rates(
-            lists, dict.fromkeys(lists, arguments.users), arguments.threads
-        ),
-        "training, target tokens a second": rates(
-            steps, {OURS: pairs, PEER: pairs, "sidmint causal": events}, arguments.threads
-        ),
-    }
-    show(found, arguments.json)
+    histories = some_histories(users, rng)
+    if name == PEER:
+        peer = same_shape(TigerConfig())
+        return lambda: peer_lists(peer, histories, table.codes.values), users
+    model = untrained(ours(name), table)
+    return lambda: asked(model, histories), users
+
+
+def asked(model: NeuralRecommender, histories: Sequences) -> None:
+    model.recommend(histories, BEAMS)
+
+
+def learning(name: str, steps: int) -> tuple[Callable[[], None], int]:
+    """That many steps, and the target tokens in them."""
+    rng = np.random.default_rng(7)
+    table = some_ids(rng)
+    order = table.order()
+    log = some_histories(256, rng).mapped(np.argsort(order).astype(np.int32))
+    if name == CAUSAL:
+        model = untrained(ours(name), table)
+        rows = batches(model.examples(log), 1)
+        events = sum(int((one >= 0).sum()) for one in rows)
+        return our_training(model, rows), events * len(SIZES)
+    tiger = untrained(ours(OURS), table)
+    pairs = tiger.examples(log)
+    rows = random_batches(pairs, steps, rng) if name == PEER_AT_RANDOM else batches(pairs, steps)
+    tokens = sum(map(len, rows)) * len(SIZES)
+    if name == OURS:
+        return our_training(tiger, rows), tokens
+    codes = table.sorted(order).codes.values
+    return peer_training(same_shape(tiger.config), rows, codes), tokens
+
+
+def ours(name: str) -> NeuralRecommender:
+    if name == CAUSAL:
+        return Causal(CausalConfig(beam=BEAMS, max_length=HISTORY))
+    return Tiger(TigerConfig(beam=BEAMS))
 
 
 def some_ids(rng: np.random.Generator) -> IdTable:
@@ -162,9 +218,7 @@ def allowed_by(tokens: np.ndarray) -> Callable[[int, Tensor], list[int]]:
 
 
 @torch.no_grad()
-def peer_lists(
-    model: T5ForConditionalGeneration, histories: Sequences, codes: np.ndarray
-) -> set[tuple[int, ...]]:
+def peer_lists(model: T5ForConditionalGeneration, histories: Sequences, codes: np.ndarray) -> None:
     """T5's lists; raises where it wrote an id that no item has."""
     model.eval()
     tokens = tokens_of(codes)
@@ -187,7 +241,6 @@ def peer_lists(
     unknown = written - set(map(tuple, tokens.tolist()))
     if unknown:
         raise RuntimeError(f"T5 wrote {len(unknown)} ids that no item has")
-    return written
 
 
 def batches(examples: Sequences, count: int) -> list[Tensor]:
@@ -195,16 +248,28 @@ def batches(examples: Sequences, count: int) -> list[Tensor]:
     order = np.argsort(examples.lengths, kind="stable")
     starts = np.linspace(0, max(len(order) - PAIRS, 0), count).astype(int)
     chosen = [examples.take(order[start : start + PAIRS]) for start in starts]
-    return [torch.from_numpy(one.padded(int(one.lengths.max()))).long() for one in chosen]
+    return [padded(one) for one in chosen]
 
 
-def our_training(model: NeuralRecommender, rows: list[Tensor]) -> Callable[[], Timing]:
-    return training(model.module, [lambda one=one: model.loss(one) for one in rows])
+def random_batches(examples: Sequences, count: int, rng: np.random.Generator) -> list[Tensor]:
+    order = rng.permutation(len(examples))
+    return [
+        padded(examples.take(some)) for some in np.array_split(order, len(order) // PAIRS)[:count]
+    ]
+
+
+def padded(examples: Sequences) -> Tensor:
+    """(B, T), to the longest of them."""
+    return torch.from_numpy(examples.padded(int(examples.lengths.max()))).long()
+
+
+def our_training(model: NeuralRecommender, rows: list[Tensor]) -> Callable[[], None]:
+    return training(model.module, [lambda one=one: model.add_gradients(one) for one in rows])
 
 
 def peer_training(
     model: T5ForConditionalGeneration, rows: list[Tensor], codes: np.ndarray
-) -> Callable[[], Timing]:
+) -> Callable[[], None]:
     """The same pairs, as T5 takes them."""
     tokens, made = tokens_of(codes), []
     for batch in rows:
@@ -214,24 +279,23 @@ def peer_training(
         one[np.arange(len(one)), last] = -1
         inputs = peer_inputs(one[:, 0], one[:, 1:-1], tokens)
         made.append({**inputs, "labels": torch.from_numpy(tokens[targets])})
-    return training(model, [lambda each=each: model(**each).loss for each in made])
+    return training(model, [lambda each=each: model(**each).loss.backward() for each in made])
 
 
-def training(module: nn.Module, losses: list[Callable[[], Tensor]]) -> Callable[[], Timing]:
-    """A step a loss; the first repetition of all is preceded by one that does not count."""
+def training(module: nn.Module, batches: list[Callable[[], Any]]) -> Callable[[], None]:
+    """A step for each of `batches`, which add gradients."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
 
     def steps() -> None:
         module.train()
-        for loss in losses:
+        for add_gradients in batches:
             optimizer.zero_grad(set_to_none=True)
-            loss().backward()
+            add_gradients()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
         module.eval()
 
-    steps()
-    return lambda: timed(steps)
+    return steps
 
 
 def rates(

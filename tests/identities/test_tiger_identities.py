@@ -53,7 +53,7 @@ def every_score(model, memory):
     """Scores (B, N) of all items in the order of ids, each teacher-forced."""
     module, columns = model.module, []
     for row in range(model.num_items):
-        targets = torch.full((len(memory.is_token),), row)
+        targets = torch.full((len(memory),), row)
         levels = module.log_probabilities(memory, targets)
         firsts = np.concatenate([[0], np.cumsum(SIZES)[:-1]])
         columns.append(
@@ -121,15 +121,12 @@ def test_what_padding_holds_is_never_read(fitted):
     rows, users = torch.tensor([[3, 9]]), torch.tensor([1])
     short = module.encode(users, rows)
     padded = module.encode(users, torch.tensor([[3, 9, -1, -1, -1]]))
-    noisy = Memory(
-        tuple(
-            tuple(torch.where(padded.is_token.transpose(2, 3), x, 1e3) for x in pair)
-            for pair in padded.layers
-        ),
-        padded.is_token,
-    )
+    is_token = padded.is_token
+    noisy = Memory(torch.where(is_token.unsqueeze(2), padded.states, 1e3), is_token)
     wanted = every_score(fitted, short)
     torch.testing.assert_close(every_score(fitted, noisy), wanted, atol=1e-4, rtol=1e-5)
+    rows, scores = fitted.best(noisy, NUM_ITEMS)
+    torch.testing.assert_close(scores, wanted.gather(1, rows), atol=1e-4, rtol=1e-5)
 
 
 def test_every_event_is_a_target_once_after_what_came_before_it():

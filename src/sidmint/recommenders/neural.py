@@ -64,7 +64,7 @@ class NeuralRecommender(Recommender):
             examples = self.examples(sequences)
             curve = train(
                 self.module,
-                self.loss,
+                self.add_gradients,
                 examples,
                 self.num_targets(examples),
                 self.config,
@@ -142,6 +142,12 @@ class NeuralRecommender(Recommender):
     @abstractmethod
     def loss(self, rows_BT: Tensor) -> Tensor:
         """The loss of a batch of examples, padded on the right by -1."""
+
+    def add_gradients(self, rows_BT: Tensor) -> Tensor:
+        """Add the gradients of `loss` to those of the parameters, and give its value back."""
+        loss = self.loss(rows_BT)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     @abstractmethod
     def known_after(self, histories: Sequences) -> Any:

@@ -6,7 +6,7 @@ that most papers on Semantic IDs measure with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import ClassVar
 
@@ -19,12 +19,16 @@ from torch.nn import functional
 
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.beam import beam_search
-from sidmint.recommenders.encoder_decoder import EncoderDecoder, KeysValues, Memory, Shape
+from sidmint.recommenders.beam_steps import BeamSteps
+from sidmint.recommenders.encoder_decoder import EncoderDecoder, Memory, Shape
 from sidmint.recommenders.id_table import IdTable
 from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
 from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.trie import Trie
 from sidmint.settings import Settings
+
+
+_PIECE_TOKENS = 1024
 
 
 class TigerConfig(NeuralConfig):
@@ -173,6 +177,30 @@ class Tiger(NeuralRecommender):
             first += self.module.sizes[level]
         return total
 
+    def add_gradients(self, rows_BT: Tensor) -> Tensor:
+        """Piece by piece on a processor, so that what a layer leaves behind stays in its caches.
+
+        And with little padding, since a piece holds examples of like length.
+        """
+        if self._device.type != "cpu":
+            return super().add_gradients(rows_BT)
+        total = rows_BT.new_zeros((), dtype=torch.float32)
+        for piece in self._pieces(rows_BT):
+            loss = self.loss(piece) * (len(piece) / len(rows_BT))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _pieces(self, rows_BT: Tensor) -> Iterator[Tensor]:
+        """Examples of like length, about `_PIECE_TOKENS` tokens of history together."""
+        lengths, order = (rows_BT >= 0).sum(dim=1).sort(stable=True)
+        tokens = (len(self.module.sizes) * lengths).cumsum(0)
+        _, counts = (tokens // _PIECE_TOKENS).unique_consecutive(return_counts=True)
+        for rows, some in zip(
+            order.split(counts.tolist()), lengths.split(counts.tolist()), strict=True
+        ):
+            yield rows_BT[rows, : int(some[-1])]
+
     def known_after(self, histories: Sequences) -> Memory:
         """By the encoder, once a history."""
         longest = int(min(histories.lengths.max(initial=0), self.config.max_length))
@@ -203,28 +231,21 @@ class Tiger(NeuralRecommender):
 
 
 class TigerScorer:
-    """`CodeScorer` of histories: a step of the decoder a level, its cache following the beams."""
+    """`CodeScorer` of histories: a step of the decoder a level."""
 
     def __init__(self, module: TigerModule, memory: Memory) -> None:
-        self.module, self.memory = module, memory
-        self.cache: list[KeysValues] = []
+        self.module, self._batch = module, len(memory)
+        self._step = BeamSteps(module.body, memory)
 
     def first(self) -> Tensor:
         """From the start token: one beam."""
         start = self.module.start + self.module.places[0]
-        x = start.expand(len(self.memory.is_token), 1, -1)
-        states, self.cache = self.module.body.step(x, None, self.memory)
+        states = self._step(start.expand(self._batch, 1, -1), None)
         return self.module.of_level(0, states.squeeze(1))
 
     def following(
         self, level: int, parents_BW: Tensor, codes_BW: Tensor, nodes_BW: Tensor | None = None
     ) -> Tensor:
-        """From the code before, after each beam has taken its parent's cache."""
-        histories = torch.arange(len(parents_BW), device=parents_BW.device).unsqueeze(1)
-        cache = [
-            (keys[histories, parents_BW], values[histories, parents_BW])
-            for keys, values in self.cache
-        ]
+        """From the code before."""
         x = self.module.table(level - 1)[codes_BW] + self.module.places[level]
-        states, self.cache = self.module.body.step(x, cache, self.memory)
-        return self.module.of_level(level, states)
+        return self.module.of_level(level, self._step(x, parents_BW))

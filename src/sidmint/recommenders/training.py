@@ -59,7 +59,7 @@ class Judged:
 
 def train(
     module: nn.Module,
-    loss_of: Callable[[Tensor], Tensor],
+    add_gradients: Callable[[Tensor], Tensor],
     examples: Sequences,
     num_targets: Rows,
     settings: TrainingSettings,
@@ -69,10 +69,11 @@ def train(
     where: str,
     track: Track,
 ) -> tuple[dict[str, float], ...]:
-    """Minimise `loss_of`, given batches (B, T) of examples padded by -1 on the right.
+    """Minimise the loss whose gradients `add_gradients` adds to the parameters' and whose value it
+    returns, given a batch (B, T) of examples padded by -1 on the right.
 
-    What the numbers of an example mean is `loss_of`'s to know: item rows, as a rule. Of each
-    example `loss_of` takes the mean over `num_targets` things, so that all of them weigh alike.
+    What the numbers of an example mean is `add_gradients`' to know: item rows, as a rule. Of each
+    example it takes the mean over `num_targets` things, so that all of them weigh alike.
 
     Returns the curve: epoch, loss, what `judge` saw, seconds. `module` is left in the state
     that `judge` scored highest, or in its last one without a judge. AdamW, gradients clipped
@@ -100,12 +101,11 @@ def train(
         for rows in batches:
             batch = table[torch.from_numpy(rows).to(device), : int(lengths[rows].max())]
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(batch.long())
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = add_gradients(batch.long())
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            total += loss.detach()
+            total += loss
         mean = float(total) / len(batches)
         if not math.isfinite(mean):
             raise BadInput(f"{where}: the loss is {mean} in epoch {epoch}; lower learning_rate")

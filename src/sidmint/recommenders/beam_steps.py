@@ -1,0 +1,118 @@
+"""The decoder's step, a place at a time, for all beams of a history side by side.
+
+Shape letters: B histories, S history tokens, W beams, h heads, e width of a head, d width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sidmint.recommenders.encoder_decoder import (
+    CrossAttention,
+    DecoderLayer,
+    EncoderDecoder,
+    Memory,
+    SelfAttention,
+)
+
+
+class BeamSteps:
+    """States of one more place of every beam, as `EncoderDecoder.decode` gives them.
+
+    Outside training. What a history is to a layer is worked out once, whatever the beam.
+    """
+
+    def __init__(self, body: EncoderDecoder, memory: Memory) -> None:
+        self._norm = body.decoder_norm
+        self._layers = [_LayerSteps(layer, memory) for layer in body.decoder_layers]
+
+    def __call__(self, x_BWd: Tensor, parents_BW: Tensor | None) -> Tensor:
+        """States (B, W, d); beam w goes on from beam `parents[b, w]` of the call before.
+
+        `parents` is None at the first place.
+        """
+        batch, width, _ = x_BWd.shape
+        rows = None if parents_BW is None else self._rows(parents_BW)
+        x_Ed = x_BWd.flatten(0, 1)
+        for layer in self._layers:
+            x_Ed = layer(x_Ed, batch, rows)
+        self._width = width
+        return self._norm(x_Ed).view(x_BWd.shape)  # type: ignore[no-any-return]
+
+    def _rows(self, parents_BW: Tensor) -> Tensor:
+        """Parents among all beams of all histories, (B * W,)."""
+        first = torch.arange(len(parents_BW), device=parents_BW.device) * self._width
+        return (parents_BW + first.unsqueeze(1)).flatten()
+
+
+class _LayerSteps:
+    """One decoder layer, the keys and values of the beams' own places, and the history."""
+
+    def __init__(self, layer: DecoderLayer, memory: Memory) -> None:
+        self._layer = layer
+        self._history = _History(layer.cross_attention, memory)
+        self._before: list[Tensor] = []
+
+    def __call__(self, x_Ed: Tensor, batch: int, rows_E: Tensor | None) -> Tensor:
+        layer = self._layer
+        inputs = layer.norm(x_Ed)
+        if rows_E is not None:
+            self._before = [each.index_select(0, rows_E) for each in self._before]
+        self._before.append(layer.attention.to_keys_values(inputs))
+        x_Ed = x_Ed + _look_back(layer.attention, inputs, self._before)
+        asked_BWd = layer.cross_norm(x_Ed).unflatten(0, (batch, -1))
+        x_Ed = x_Ed.add_(self._history(asked_BWd).flatten(0, 1))
+        return x_Ed.add_(layer.feed_forward(x_Ed))
+
+
+def _look_back(attention: SelfAttention, x_Ed: Tensor, places: list[Tensor]) -> Tensor:
+    """What beams find in their own places, keys and values (E, 2 * h * e) each."""
+    if len(places) == 1:
+        return attention.from_heads(places[0].chunk(2, dim=1)[1])  # type: ignore[no-any-return]
+    query = attention.to_query(x_Ed) * attention.head_width**-0.5
+    pairs = [each.chunk(2, dim=1) for each in places]
+    scores = torch.stack(
+        [(query * keys).unflatten(1, (attention.heads, -1)).sum(dim=-1) for keys, _ in pairs]
+    )
+    mixed = torch.zeros_like(query).unflatten(1, (attention.heads, -1))
+    for weight, (_, values) in zip(scores.softmax(dim=0), pairs, strict=True):
+        mixed.addcmul_(weight.unsqueeze(-1), values.unflatten(1, (attention.heads, -1)))
+    return attention.from_heads(mixed.flatten(1))  # type: ignore[no-any-return]
+
+
+class _History:
+    """Cross-attention with the query's matrix inside the keys, the output's inside the values.
+
+    A head of a beam then costs two products with the history, d wide, and no projection; fewer
+    in all as long as a history has less than about 2 e tokens.
+    """
+
+    def __init__(self, attention: CrossAttention, memory: Memory) -> None:
+        to_keys, to_values = attention.by_head()
+        to_query = attention.to_query.weight.unflatten(0, (attention.heads, -1))
+        from_heads = attention.from_heads.weight.unflatten(1, (attention.heads, -1))
+        asked = torch.einsum("hec,hed->dhc", to_query, to_keys) * attention.head_width**-0.5
+        given = torch.einsum("che,hed->dhc", from_heads, to_values)
+        self._heads = attention.heads
+        self._keys = self._of_tokens(memory.states, asked).transpose(1, 2)
+        self._values = self._of_tokens(memory.states, given)
+        self._mask = None
+        if memory.is_token is not None:
+            mask = torch.zeros(memory.is_token.shape).to(memory.states)
+            mask = mask.masked_fill_(~memory.is_token, -torch.inf)
+            self._mask = mask[:, None].repeat(1, 1, self._heads)
+
+    def _of_tokens(self, states_BSd: Tensor, matrices_dhd: Tensor) -> Tensor:
+        """(B, h * S, d)."""
+        each = states_BSd @ matrices_dhd.flatten(1)
+        return each.unflatten(2, (self._heads, -1)).transpose(1, 2).flatten(1, 2)
+
+    def __call__(self, x_BWd: Tensor) -> Tensor:
+        scores = (
+            x_BWd @ self._keys
+            if self._mask is None
+            else torch.baddbmm(self._mask, x_BWd, self._keys)
+        )
+        weights = scores.unflatten(2, (self._heads, -1)).softmax(dim=-1)
+        return weights.flatten(2) @ self._values
