@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sidmint.cli import promotion, published_tables
+from sidmint.cli import looking_back, promotion, published_tables
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
@@ -224,7 +224,8 @@ def register(app: typer.Typer) -> None:
         versions,
         show,
         reading.diff,
-        reading.history,
+        looking_back.history,
+        looking_back.blame,
         verify,
         reading.lookup,
         reading.items,

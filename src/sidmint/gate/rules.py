@@ -168,10 +168,10 @@ def rules_for(
         raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
     rules = [
         Rule(metric, metric, params.severity, low=params.min, high=params.max)
-        for metric, params in _by_metric(thresholds.rules, num_levels).items()
+        for metric, params in by_metric(thresholds.rules, num_levels).items()
     ]
     if champion is not None:
-        for metric, params in _by_metric(thresholds.champion, num_levels).items():
+        for metric, params in by_metric(thresholds.champion, num_levels).items():
             rule = _relative(metric, params, champion, (paired or {}).get(metric))
             rules.append(rule)
             if rule.champion is not None and rule.champion.paired is not None:
@@ -206,7 +206,7 @@ def _relative(
     )
 
 
-def _by_metric(params: Mapping[str, P], num_levels: int) -> dict[str, P]:
+def by_metric(params: Mapping[str, P], num_levels: int) -> dict[str, P]:
     """Keys written out by level; a key that names its level wins over a `_level` one."""
     written_out = {
         metric_at(name, level): bound
