@@ -13,6 +13,7 @@ from sidmint.cli import looking_back, promotion, published_tables
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
+from sidmint.cli.reproduce import reproduce
 from sidmint.cli.telling_mlflow import tell_mlflow
 from sidmint.cli.workspace import open_store, open_workspace
 from sidmint.errors import Refused
@@ -227,6 +228,7 @@ def register(app: typer.Typer) -> None:
         looking_back.history,
         looking_back.blame,
         verify,
+        reproduce,
         reading.lookup,
         reading.items,
         neighbours,

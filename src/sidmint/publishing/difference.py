@@ -21,7 +21,7 @@ from sidmint.publishing.versions import Release
 from sidmint.settings import parse_settings
 
 _MOST_EXAMPLES = 10
-_RAW = "data/raw/"
+_RAW = "data/raw"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Revision:
     sidmint_version: str | None
     catalogue_digest: str | None
     raw: dict[str, str]
-    """DVC's hash of each input under data/raw, by path; of the built-in catalogue none."""
+    """DVC's hash of each input under data/raw, by path."""
 
 
 @dataclass(frozen=True)
@@ -216,23 +216,20 @@ def revision(release: Release) -> Revision:
         git_changed=manifest.get("git_changed"),
         sidmint_version=manifest.get("sidmint_version"),
         catalogue_digest=manifest.get("catalogue_digest"),
-        raw={path: str(each.get("md5")) for path, each in raw_inputs(release).items()},
+        raw=_raw_hashes(release),
     )
 
 
-def raw_inputs(release: Release) -> dict[str, dict[str, Any]]:
-    """What its dvc.lock says of every input under data/raw (md5, size, ...), by path; sorted.
-
-    Empty for the built-in catalogue, and for a release that was made without DVC.
-    """
+def _raw_hashes(release: Release) -> dict[str, str]:
+    """DVC's hash of every input, by its path; of inputs not under DVC that of their folder."""
+    tracked = release.manifest.get("raw") or {}
+    if tracked:
+        return {path: str(output.get("md5")) for path, output in sorted(tracked.items())}
     path = release.folder / "dvc.lock"
     locked = yaml.safe_load(path.read_bytes()) if path.is_file() else None
-    found: dict[str, dict[str, Any]] = {}
-    for stage in ((locked or {}).get("stages") or {}).values():
-        for needed in stage.get("deps") or ():
-            if str(needed.get("path", "")).startswith(_RAW):
-                found[needed["path"]] = dict(needed)
-    return dict(sorted(found.items()))
+    stages = ((locked or {}).get("stages") or {}).values()
+    inputs = [needed for stage in stages for needed in stage.get("deps") or ()]
+    return {each["path"]: str(each.get("md5")) for each in inputs if each.get("path") == _RAW}
 
 
 def published_thresholds(before: Release, after: Release) -> dict[str, ThresholdChange] | None:
