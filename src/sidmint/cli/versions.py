@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sidmint.cli import looking_back, promotion, published_tables
+from sidmint.cli.auditing import audit
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
@@ -229,6 +230,7 @@ def register(app: typer.Typer) -> None:
         looking_back.blame,
         verify,
         reproduce,
+        audit,
         reading.lookup,
         reading.items,
         neighbours,
