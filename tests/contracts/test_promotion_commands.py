@@ -72,3 +72,37 @@ def test_where_a_person_must_approve_publish_names_the_way(built: Built) -> None
         say("promote", "v0001")
     say("approve", "v0001", "--by", "Ada", "--reason", "fine")
     assert "promoted v0001" in say("promote", "v0001")
+
+
+def test_history_blame_and_diff_tell_people_what_was_loosened(built: Built) -> None:
+    assert "nobody has done anything" in say("history")
+    assert parsed("history") == []
+    say("publish", "--tokenizer", "one")
+    gate = {"rules": {"retention_at_100": {"min": 0.3}}, "champion": {}}
+    built.set_params(gate=gate, seed=8)
+    built.build("two", retention=0.4)
+    say("publish", "--tokenizer", "two", "--by", "Ada")
+    built.build("one", retention=0.2)
+    with pytest.raises(Refused):
+        say("publish", "--tokenizer", "one", "--by", "Eve")
+    told = say("history")
+    assert "published v0002" in told
+    assert "gate.rules.retention_at_100: min 0.5, critical -> min 0.3, critical LOOSER" in told
+    assert "refused  one by Eve" in told
+    assert "- retention_at_100 is 0.200, below the 0.300 required" in told
+    assert parsed("history")[0].keys() == {
+        *("sequence", "at", "by", "action", "version", "tokenizer", "reason", "champion"),
+        "judged",
+    }
+    assert parsed("history")[2]["judged"]["verdict"] == "refused"
+    blamed = say("blame", "retention_at_100")
+    assert "v0002  0.8 -> 0.4  worse (the largest step)" in blamed
+    assert "seed: - -> 8" in blamed
+    assert parsed("blame", "retention_at_100")["worst"] == "v0002"
+    assert "it is the same in every version" in say("blame", "n_eff")
+    shown = say("diff", "v0001", "v0002")
+    assert "THE GATE WAS LOOSENED: 1 of its bounds" in shown
+    assert "turnover: 0.0% of the items in both" in shown
+    assert "THE GATE" not in say("diff", "v0002", "v0001")
+    with pytest.raises(BadInput, match="name one"):
+        say("history", "--plot", "x.svg")

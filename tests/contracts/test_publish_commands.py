@@ -95,9 +95,14 @@ def test_the_json_of_each_question_keeps_its_keys(published: Built) -> None:
             *("created_by", "override_by", "override_reason", "overruled"),
         },
         "show": {"version", "path", "manifest", "metrics", "verdict", "log"},
-        "diff": {"before", "after", "metrics", "params", "items", "codes"},
+        "diff": {
+            *("before", "after", "metrics", "params", "thresholds", "revisions", "items"),
+            *("turnover", "churn", "aligned_churn", "examples", "codes"),
+        },
         "history": {"metric", "better", "meaning", "values"},
-        "value": {"version", "value", "created_at", "tokenizer", "champion", "override"},
+        "value": {
+            *("version", "value", "created_at", "tokenizer", "champion", "override", "status"),
+        },
         "verify": {"intact", "versions", "num_files", "log_head", "problems", "notes"},
         "lookup": {
             *("version", "item_id", "semantic_id", "codes", "suffix", "tokens", "siblings"),

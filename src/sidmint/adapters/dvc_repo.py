@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,6 +140,53 @@ def push(root: Path) -> str | None:
             f"`dvc push` to {remote} failed: {ended.stderr.strip() or ended.stdout.strip()}"
         )
     return remote
+
+
+def share_cache(root: Path, other: Path) -> None:
+    """Let the checkout at `other` find what the repository at `root` keeps, remotes included."""
+    local = root / ".dvc" / "config.local"
+    if local.is_file():
+        shutil.copyfile(local, other / ".dvc" / "config.local")
+    cache = _called(root, "cache", "dir").strip()
+    _called(other, "config", "--local", "cache.dir", str((root / cache).resolve()))
+
+
+def restore(root: Path, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Bring `inputs` into the checkout at `root`: path -> what a `.dvc` file says of it.
+
+    From the cache, else from a remote; `BadInput` where neither has it.
+    """
+    if not inputs:
+        return
+    files = []
+    for path, output in sorted(inputs.items()):
+        file = root / f"{path}.dvc"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = {"outs": [{**output, "path": Path(path).name}]}
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        files.append(str(file.relative_to(root)))
+    try:
+        _called(root, "checkout", "--quiet", *files)
+    except BadInput:
+        _called(root, "pull", "--quiet", *files)
+
+
+def run_everything_again(root: Path, environment: Mapping[str, str], stdout: Any) -> int:
+    """`dvc repro` in which every stage runs, nothing comes from a cache or goes into one.
+
+    Returns the exit code; what DVC and the stages say goes to `stdout`.
+    """
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--force"]
+    command += ["--no-run-cache", "--no-commit"]
+    return subprocess.run(command, cwd=root, env=dict(environment), stdout=stdout).returncode
+
+
+def _called(root: Path, *arguments: str) -> str:
+    """What `dvc ARGUMENTS` said in `root`; `BadInput` with its error if it failed."""
+    ended = _run(root, *arguments)
+    if ended.returncode:
+        raise BadInput(f"`dvc {arguments[0]}` failed in {root}: {ended.stderr.strip()}")
+    return ended.stdout
 
 
 def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

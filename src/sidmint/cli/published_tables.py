@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sidmint.cli.output import console, emit
-from sidmint.cli.workspace import open_store
+from sidmint.cli.views import plain
+from sidmint.cli.workspace import item_titles, open_store
 
 if TYPE_CHECKING:
+    from sidmint.gate.loosening import ThresholdChange
     from sidmint.publishing.difference import Difference
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -21,7 +23,7 @@ Version = Annotated[
     str | None, typer.Option("--version", help="Default: the champion.", show_default=False)
 ]
 _SHOWN_ITEMS = 10
-_BAR_WIDTH = 20
+_TITLE_LENGTH = 60
 
 
 def diff(
@@ -29,44 +31,15 @@ def diff(
     after: Annotated[str, typer.Argument(help="The version to compare it with.")],
     as_json: Json = False,
 ) -> None:
-    """What changed from one version to another: metrics, parameters, items, codes."""
+    """What changed from one version to another: metrics, settings, gate, code, data, items, codes.
+
+    A bound of the gate that became looser is pointed out.
+    """
     from sidmint.publishing.difference import compare
 
     store = open_store()
-    difference = compare(store.release(before), store.release(after))
+    difference = compare(store.release(before), store.release(after), item_titles())
     emit(asdict(difference), as_json, lambda: _show_difference(difference))
-
-
-def history(
-    metric: Annotated[str, typer.Argument(help="A metric; `sidmint metrics` lists them.")],
-    plot: Annotated[Path | None, typer.Option(help="Also draw it, as an .svg file.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Show the value of a metric in every published version, as table and plot."""
-    from sidmint.publishing.history import metric_history
-    from sidmint.publishing.plot import bars, draw_history
-
-    found = metric_history(open_store(), metric)
-    if plot is not None:
-        draw_history(found, plot)
-
-    def render() -> None:
-        better = f"; {found.better} is better" if found.better else ""
-        console.print(f"[bold]{found.metric}[/]: {found.meaning}{better}", soft_wrap=True)
-        table = Table("version", "created", "tokenizer", box=None)
-        for heading in ("value", "", ""):
-            table.add_column(heading, no_wrap=True)
-        lengths = bars([value.value for value in found.values], _BAR_WIDTH)
-        for value, bar in zip(found.values, lengths, strict=True):
-            flags = [word for word in ("champion", "override") if getattr(value, word)]
-            number = "not measured" if value.value is None else f"{value.value:.6g}"
-            row = (value.version, value.created_at[:10], Text(value.tokenizer), number, bar)
-            table.add_row(*row, ", ".join(flags))
-        console.print(table)
-        if plot is not None:
-            console.print(f"drawn in {plot}", markup=False)
-
-    emit(asdict(found), as_json, render)
 
 
 def lookup(
@@ -140,17 +113,77 @@ def _show_difference(difference: Difference) -> None:
     )
     for key, (old, new) in difference.params.items():
         params.add_row(Text(key), Text(str(old)), Text(str(new)))
-    for table in (metrics, params):
+    revisions = Table(
+        "code and data",
+        difference.before,
+        difference.after,
+        box=None,
+        title="code and data",
+        title_justify="left",
+    )
+    for key, (old, new) in difference.revisions.items():
+        revisions.add_row(Text(key), Text(str(old)), Text(str(new)))
+    for table in (metrics, params, revisions):
         if table.row_count:
             console.print(table)
         else:
             console.print(f"{table.title}: no change")
+    show_thresholds(difference.thresholds, difference.before, difference.after)
     for kind in ("added", "removed", "moved"):
         ids = getattr(difference.items, kind)
         more = " ..." if len(ids) > _SHOWN_ITEMS else ""
         line = f"items {kind}: {len(ids):,}  {' '.join(ids[:_SHOWN_ITEMS])}{more}"
         console.print(line, markup=False, soft_wrap=True)
+    share = difference.turnover
+    console.print(
+        f"turnover: {share.moved:.1%} of the items in both have another id, {share.added:.1%} of "
+        f"{difference.after} is new, {share.removed:.1%} of {difference.before} is gone",
+        soft_wrap=True,
+    )
+    _show_examples(difference)
     _show_codes(difference)
+
+
+def show_thresholds(changes: Mapping[str, ThresholdChange] | None, before: str, after: str) -> None:
+    """The bounds of the gate that differ, the looser ones shouted."""
+    if changes is None:
+        console.print("gate: the thresholds cannot be compared; another sidmint wrote them")
+        return
+    if not changes:
+        console.print("gate: no change")
+        return
+    table = Table("gate", before, after, "", box=None, title="gate", title_justify="left")
+    words = {"looser": Text("LOOSER", "bold red"), "tighter": Text("tighter", "green")}
+    for key, change in changes.items():
+        word = words.get(change.direction, Text(""))
+        table.add_row(Text(key), Text(change.before or "-"), Text(change.after or "-"), word)
+    console.print(table)
+    num_looser = sum(change.direction == "looser" for change in changes.values())
+    if num_looser:
+        console.print(
+            f"THE GATE WAS LOOSENED: {num_looser} of its bounds let through in {after} what they "
+            f"stopped in {before}",
+            style="bold red",
+            soft_wrap=True,
+        )
+
+
+def _show_examples(difference: Difference) -> None:
+    if not difference.examples:
+        return
+    table = Table(
+        "moved farthest",
+        difference.before,
+        difference.after,
+        "title",
+        box=None,
+        title="examples",
+        title_justify="left",
+    )
+    for item in difference.examples:
+        title = plain(item.title or "", _TITLE_LENGTH)
+        table.add_row(plain(item.item_id, _TITLE_LENGTH), item.before, item.after, title)
+    console.print(table)
 
 
 def _show_codes(difference: Difference) -> None:

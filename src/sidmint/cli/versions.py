@@ -9,11 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sidmint.cli import promotion, published_tables
+from sidmint.cli import looking_back, promotion, published_tables
+from sidmint.cli.auditing import audit
 from sidmint.cli.export import export
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
+from sidmint.cli.reproduce import reproduce
 from sidmint.cli.telling_mlflow import tell_mlflow
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
 from sidmint.errors import Refused, SidmintError
@@ -247,8 +249,11 @@ def register(app: typer.Typer) -> None:
         versions,
         show,
         reading.diff,
-        reading.history,
+        looking_back.history,
+        looking_back.blame,
         verify,
+        reproduce,
+        audit,
         reading.lookup,
         reading.items,
         neighbours,

@@ -179,7 +179,7 @@ def rules_for(
         budget = thresholds.churn
         rules.append(Rule(_CHURN, "churn", budget.severity, high=budget.max))
     if champion is not None:
-        for metric, params in _by_metric(thresholds.champion, num_levels).items():
+        for metric, params in by_metric(thresholds.champion, num_levels).items():
             rule = _relative(metric, params, champion, (paired or {}).get(metric))
             rules.append(rule)
             if rule.champion is not None and rule.champion.paired is not None:
@@ -196,7 +196,7 @@ def absolute_rules(bounds: Mapping[str, RuleParams], num_levels: int) -> tuple[R
         raise BadInput(f"the gate wants a table with at least one code level, got {num_levels}")
     rules = (
         Rule(metric, metric, params.severity, low=params.min, high=params.max)
-        for metric, params in _by_metric(bounds, num_levels).items()
+        for metric, params in by_metric(bounds, num_levels).items()
     )
     return tuple(sorted(rules, key=lambda rule: rule.name))
 
@@ -227,7 +227,7 @@ def _relative(
     )
 
 
-def _by_metric(params: Mapping[str, P], num_levels: int) -> dict[str, P]:
+def by_metric(params: Mapping[str, P], num_levels: int) -> dict[str, P]:
     """Keys written out by level; a key that names its level wins over a `_level` one."""
     written_out = {
         metric_at(name, level): bound

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 
 from sidmint import __version__
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.contracts import Items, SemanticIds, require_columns
 from sidmint.errors import BadInput, Refused
+from sidmint.layout import Layout
 from sidmint.publishing.files import NEIGHBOURS, copy_regular, digest
 from sidmint.publishing.judged import JUDGED, changes, fingerprints
 from sidmint.publishing.judging import measured
@@ -90,6 +92,7 @@ def fill(folder: Path, artifacts: Artifacts, of: Contents) -> dict[str, Any]:
         "neighbours": _neighbours(folder / "sids.parquet", artifacts),
         "catalogue_digest": _catalogue_digest(artifacts),
         "dvc_lock_sha256": of.beside.get("dvc.lock"),
+        "raw": raw_outputs(artifacts.layout),
         **_git_state(artifacts.layout.root),
     }
     moved = changes(of.fingerprints, fingerprints(artifacts, tokenizer))
@@ -191,11 +194,29 @@ def _catalogue_digest(artifacts: Artifacts) -> str:
     return digest(artifacts.folder("ingest") / "items.parquet")
 
 
+def raw_outputs(layout: Layout) -> dict[str, dict[str, Any]]:
+    """What the `.dvc` files below data/raw track: path from the root -> hash, size and so on.
+
+    With the files of a commit, this is the data that a version was made of.
+    """
+    found = {}
+    for file in sorted(layout.raw.rglob("*.dvc")):
+        for output in yaml.safe_load(file.read_text(encoding="utf-8")).get("outs") or ():
+            path = (file.parent / output["path"]).relative_to(layout.root).as_posix()
+            found[path] = {key: value for key, value in output.items() if key != "path"}
+    return found
+
+
 def _git_state(root: Path) -> dict[str, Any]:
-    """The commit that `root` is at, and whether tracked files differ from it; null without git."""
+    """The commit that `root` is at, and which tracked files differ from it; null without git."""
     commit = _git(root, "rev-parse", "--verify", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"git_commit": commit, "git_changed": None if changes is None else bool(changes)}
+    changes = _git(root, "diff", "--name-only", "--relative", "HEAD") if commit else None
+    changed = None if changes is None else sorted(changes.splitlines())
+    return {
+        "git_commit": commit,
+        "git_changed": None if changed is None else bool(changed),
+        "git_changed_files": changed,
+    }
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -40,6 +40,7 @@ class Value:
     tokenizer: str
     champion: bool
     override: bool
+    status: Status
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def list_versions(store: VersionStore) -> list[VersionRow]:
 
 
 def metric_history(store: VersionStore, metric: str) -> History:
-    """The value of `metric` in every version that was ever champion.
+    """The value of `metric` in every version that the log names.
 
     `BadInput` with the nearest names if no version has that metric.
     """
@@ -101,6 +102,7 @@ def metric_history(store: VersionStore, metric: str) -> History:
             tokenizer=row.tokenizer,
             champion=row.champion,
             override=row.override_by is not None,
+            status=row.status,
         )
         for row in rows
     )

@@ -15,6 +15,7 @@ import yaml
 
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused, SidmintError
+from sidmint.gate.thresholds import GateParams
 from sidmint.params import Params
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.candidates import Candidate, examine_asked, lead
@@ -69,11 +70,16 @@ def _write_down(
             "verdict_sha256": candidate.verdict_sha256,
             "params_sha256": candidate.params_sha256,
             "thresholds_sha256": params.gate.digest(),
-            "thresholds": _plain(params.gate.model_dump(mode="json")),
+            "thresholds": _plain(_asked(params).model_dump(mode="json")),
             "changed_params": _plain(_changed_params(candidate, artifacts, store)),
         }
         if not _is_known(facts, store.entries()):
             store.note(facts)
+
+
+def _asked(params: Params) -> GateParams:
+    """The thresholds that were applied."""
+    return params.gate if params.recommend is not None else params.gate.without_recommender()[0]
 
 
 def _is_known(facts: dict[str, Any], entries: Sequence[Entry]) -> bool:

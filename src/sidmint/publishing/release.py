@@ -162,7 +162,7 @@ def rollback(
     return published(store, pointer, champion.version, changed=True)
 
 
-def require_whole(store: VersionStore, target: Release, log: list[Entry]) -> None:
+def require_whole(store: VersionStore, target: Release, log: Sequence[Entry]) -> None:
     """`Refused` if the files of `target` are not those that the log knows; `BadInput` if none."""
     standing = standings(log).get(target.version)
     if standing is None:

@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.acts import moves
+from sidmint.publishing.audit import Entry
 from sidmint.publishing.files import storing
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.store import VersionStore
@@ -58,15 +60,32 @@ def sync_champion(layout: Layout, store: VersionStore) -> bool:
     while True:
         pointer = store.champion()
         with storing(layout.champion.parent, _LATER):
-            changed |= _write_snapshot(layout, store, pointer)
+            changed |= _write_snapshot(layout, store, pointer, version_history(store))
         # Whoever wrote last has looked last: of two at once, the older state never stays.
         if store.champion() == pointer:
             return changed
 
 
-def _write_snapshot(layout: Layout, store: VersionStore, pointer: Pointer | None) -> bool:
+def write_snapshot_before(layout: Layout, store: VersionStore, version: str) -> None:
+    """What the workspace knew of the registry when `version` was judged, into `layout`.
+
+    `layout` may be another checkout of the workspace. `BadInput` if no line of the log made it.
+    """
+    entries = store.entries()
+    made = [n for n, entry in enumerate(entries) if entry.get("version") == version]
+    if not made:
+        raise BadInput(
+            f"{version} is in no line of the log: nobody knows what it was judged against"
+        )
+    before = entries[: made[0]]
+    pointer = Pointer.after(before[-1]) if before else None
+    _write_snapshot(layout, store, pointer, version_history(store, before))
+
+
+def _write_snapshot(
+    layout: Layout, store: VersionStore, pointer: Pointer | None, history: list[dict[str, Any]]
+) -> bool:
     release = store.release(pointer.version) if pointer else None
-    history = version_history(store)
     layout.champion_folder.mkdir(parents=True, exist_ok=True)
     files = {
         layout.champion_folder / CASES: _cases_file(release) if release else None,
@@ -97,16 +116,18 @@ def _digest_of(parts: list[bytes | None]) -> str:
     return hashlib.sha256(json.dumps(each).encode()).hexdigest()
 
 
-def version_history(store: VersionStore) -> list[dict[str, Any]]:
+def version_history(
+    store: VersionStore, entries: Sequence[Entry] | None = None
+) -> list[dict[str, Any]]:
     """Every version that was ever champion, oldest first, with all its metrics.
 
+    By the lines `entries` of the log; by default by all of them.
     `rolled_back`: it is champion no longer, and the last move away from it was a rollback. A
     version whose files cannot be read is left out: `sidmint verify` says what is damaged, and a
     run must not stop at an old version.
     """
-    pointer = store.champion()
-    champion = pointer.version if pointer else None
-    told = [entry for entry in store.entries() if moves(entry)]
+    told = [entry for entry in (store.entries() if entries is None else entries) if moves(entry)]
+    champion = told[-1]["version"] if told else None
     announced = {move.get("version") for move in told}
     last_move_from = {move.get("previous"): move.get("action") for move in told}
     history = []

@@ -27,7 +27,6 @@ from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.trie import Trie
 from sidmint.settings import Settings
 
-
 _PIECE_TOKENS = 1024
 
 

@@ -50,8 +50,8 @@ def render(run: Run, track: Track = silent) -> str:
     ]
     tree = browser_data(run.items, {c.name: c.sids for c in run.candidates})
     sampled = len(tree["ids"]) < tree["numItems"]
-    script = _own_file("page.js")
-    return _template().render(
+    script = own_file("page.js")
+    return template("page.html").render(
         title=run.title,
         headline=headline(run),
         champion=run.champion,
@@ -70,7 +70,7 @@ def render(run: Run, track: Track = silent) -> str:
         if sampled
         else None,
         tree_json=Markup(json_for_html(tree)),  # noqa: S704 - escaped by json_for_html
-        style=Markup(_own_file("page.css")),  # noqa: S704 - our own file
+        style=Markup(own_file("page.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=_hash_of(script),
         svg=_svg,
@@ -150,16 +150,18 @@ def _together(candidates: Iterable[Candidate]) -> list[Chart]:
     return [Chart((*hits.panels, *branching.panels, *error.panels), hits.keys)]
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page of this package; every value that enters it is escaped, and an unknown one raises."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(_own_file("page.html"))
+    return environment.from_string(own_file(name))
 
 
 def _svg(panel: Panel) -> Markup:
     return Markup(panel.svg)  # noqa: S704 - drawn and escaped by svg.inline_svg
 
 
-def _own_file(name: str) -> str:
+def own_file(name: str) -> str:
+    """The text of a file of this package."""
     return files("sidmint.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
