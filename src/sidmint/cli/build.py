@@ -99,9 +99,11 @@ def _check_everything(here: Workspace) -> None:
     """Find a wrong setting before the first stage runs, not after the third."""
     from sidmint.publishing.snapshot import sync_champion
     from sidmint.publishing.store import VersionStore
+    from sidmint.stages.ingest import check_without_log
     from sidmint.stages.recommend import check_recommender
     from sidmint.stages.train import check_settings
 
+    check_without_log(here.params)
     check_settings(here.params)
     check_recommender(here.params)
     sync_champion(here.layout, VersionStore(here.layout.registry(here.params.registry.path)))

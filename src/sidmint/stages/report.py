@@ -19,7 +19,7 @@ from sidmint.reporting.page import render
 from sidmint.reporting.run import Candidate, PastVersion, Run
 from sidmint.types import Outcome
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 PAGE = "report.html"
 
