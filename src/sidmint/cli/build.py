@@ -120,6 +120,8 @@ def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
 
 
 def _show_verdicts(here: Workspace, as_json: bool) -> None:
+    from sidmint.contracts import NO_LOG
+
     verdicts = {
         name: here.artifacts.json("gate", "verdict", name) for name in here.params.train.tokenizers
     }
@@ -130,6 +132,12 @@ def _show_verdicts(here: Workspace, as_json: bool) -> None:
             console.print(f"gate {word} [bold]{name}[/]")
             for reason in (*verdict["blocked_by"], *verdict["warnings"]):
                 console.print(f"  - {reason}", markup=False, soft_wrap=True)
+            reason = f": {NO_LOG}"
+            unasked = [rule for rule in verdict["not_applied"] if rule.endswith(reason)]
+            if unasked:
+                names = ", ".join(rule.removesuffix(reason) for rule in unasked)
+                line = f"  - not judged, since {NO_LOG}: {names}"
+                console.print(line, markup=False, soft_wrap=True)
 
     emit(verdicts, as_json, render)
 

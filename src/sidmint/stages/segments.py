@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import STANDINGS, Items, require_columns
+from sidmint.contracts import NO_LOG, STANDINGS, Items, require_columns
 from sidmint.diagnostics import reconstruction
 from sidmint.evaluation import (
     SEGMENTS,
@@ -77,6 +77,8 @@ def segments(
             if recommended.comparison is not None:
                 out.table("comparison", recommended.comparison)
         out.metrics(metrics)
+    if not (~cold).any():
+        return Outcome(f"{tokenizer}: no segment has a case: {NO_LOG}", metrics)
     return Outcome(_headline(tokenizer, scores, cutoffs, metrics), metrics)
 
 
