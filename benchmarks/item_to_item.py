@@ -61,7 +61,9 @@ def catalogue(asked: argparse.Namespace) -> dict[str, float]:
     items = pl.read_parquet(asked.catalogue / "items.parquet")
     interactions = pl.read_parquet(asked.catalogue / "interactions.parquet")
     vectors = np.load(asked.catalogue / "minilm_l6_v2.npy").astype(np.float32)
-    built = build_catalogue(items, interactions, min_interactions=5, cold_share=0.05, seed=0)
+    built = build_catalogue(
+        items, interactions, min_interactions=5, cold_share=0.05, seed=0, item_set="core"
+    )
     rows = items.select(Items.ITEM_ID).with_row_index("row")
     events = built.interactions.join(rows, on=Interactions.ITEM_ID, maintain_order="left")
     cases = held_out_cases(

@@ -69,7 +69,12 @@ def training_events(items_path: Path, interactions_path: Path) -> tuple[Ints, In
     """Users and items of the training part of a leave-one-out split."""
     items = pl.read_parquet(items_path)
     built = build_catalogue(
-        items, pl.read_parquet(interactions_path), min_interactions=5, cold_share=0.05, seed=0
+        items,
+        pl.read_parquet(interactions_path),
+        min_interactions=5,
+        cold_share=0.05,
+        seed=0,
+        item_set="core",
     )
     rows = built.items.select(Items.ITEM_ID).with_row_index("row")
     training = built.interactions.filter(pl.col(Interactions.SPLIT) == "train")

@@ -102,7 +102,9 @@ def load_catalogue(folder: Path) -> Catalogue:
     """The catalogue in `folder`, its pairs from training events alone."""
     items = pl.read_parquet(folder / "items.parquet")
     events = pl.read_parquet(folder / "interactions.parquet")
-    built = build_catalogue(items, events, min_interactions=5, cold_share=0.0, seed=0)
+    built = build_catalogue(
+        items, events, min_interactions=5, cold_share=0.0, seed=0, item_set="core"
+    )
     if len(built.items) != len(items):
         raise SystemExit(f"{folder} is not 5-core: items would be dropped, which the papers keep")
     rows = items.select(Items.ITEM_ID).with_row_index("row")

@@ -144,6 +144,7 @@ def load_world(folder: Path, ties: str) -> World:
         items,
         events,
         min_interactions=5,
+        item_set="core",
         cold_share=0.0,
         seed=0,
         tie_order=ties,  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
+from sidmint.contracts import STANDINGS
 from sidmint.evaluation.hit_rate_intervals import Answers
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import RuleResult, Verdict
@@ -30,6 +31,7 @@ HOSTILE_TITLES = (
     "\u202egnp.exe right to left",
 )
 """The first items of the world are called so: a page must show them and do nothing else."""
+_COLD = STANDINGS[1:]
 
 
 def make_run(
@@ -136,6 +138,7 @@ def _items(num_items: int) -> pl.DataFrame:
             "title": titles,
             "categories": None,
             "cold": [n % 20 == 0 for n in range(num_items)],
+            "standing": ["warm" if n % 20 else _COLD[n // 20 % 3] for n in range(num_items)],
             "num_train": [0 if n % 20 == 0 else n % 17 for n in range(num_items)],
         }
     )

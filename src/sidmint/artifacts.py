@@ -141,6 +141,11 @@ class Artifacts:
         """All interactions with their split (`contracts.Interactions`)."""
         return self.table("ingest", "interactions")
 
+    def has_log(self) -> bool:
+        """Whether the catalogue has any interaction; only the Parquet footer is read."""
+        path = self._existing("ingest", "interactions.parquet", None)
+        return bool(pl.scan_parquet(path).select(pl.len()).collect().item())
+
     def embeddings(self) -> Embeddings:
         """Item vectors as float32, in the row order of `items()`."""
         item_ids = tuple(self.items()["item_id"].to_list())

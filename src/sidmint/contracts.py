@@ -42,8 +42,15 @@ class Items:
     ITEM_ID = "item_id"  # str, unique
     TITLE = "title"  # str, not empty
     CATEGORIES = "categories"  # str or null: a path joined by " > "
-    COLD = "cold"  # bool: withheld from every training interaction
+    COLD = "cold"  # bool: no training interaction may speak of it; every standing but "warm"
+    STANDING = "standing"  # one of STANDINGS: how the item stands to the interactions
     NUM_TRAIN = "num_train"  # int: training interactions of the item
+
+
+STANDINGS = ("warm", "withheld", "below_core", "without_events")
+"""`warm`: in the k-core, may be trained on. `withheld`: in it too, kept from training as the true
+cold start. `below_core`: has events, and the k-core keeps none of them. `without_events`: nobody
+has met it, or there is no interaction log. Every one of them gets a Semantic ID."""
 
 
 class Interactions:
@@ -54,6 +61,10 @@ class Interactions:
     POSITION = "position"  # int: 0, 1, ... within the user, oldest first
     TIMESTAMP = "timestamp"  # int seconds since 1970, or null where the source has no time
     SPLIT = "split"  # "train", "validation", "test", or "cold": an event on a withheld item
+
+
+NO_LOG = "there is no interaction log"
+"""Why what needs events was left out, in the words that headline, verdict and page use."""
 
 
 class PairsTable:
@@ -164,11 +175,11 @@ METRICS: dict[str, Metric] = {
     "change_recommend_{figure}_{segment}": Metric("higher", "the same over a segment's cases"),
     "change_{end}_recommend_{figure}": Metric("higher", "low or high end of its 95 % interval"),
     "change_{end}_recommend_{figure}_{segment}": Metric("higher", "the same over a segment"),
-    "num_cold_items": Metric(None, "items withheld from every training interaction"),
+    "num_cold_items": Metric(None, "items kept from every training interaction, or without any"),
     "cold_coverage": Metric("higher", "share of cold items whose every code a warm item also uses"),
     "cold_new_id_share": Metric(None, "share of cold items whose full code no warm item has"),
     "cold_new_prefix_share": Metric("lower", "share of cold items whose first two codes are new"),
-    "cold_relative_mse": Metric("lower", "relative_mse over cold items"),
+    "cold_relative_mse": Metric("lower", "relative_mse over cold items new to the tokenizer"),
     "num_cases_{segment}": Metric(None, "test cases whose target lies in the segment"),
     "hr_original_at_{k}_{segment}": Metric(None, "hr_original_at over a segment's cases"),
     "hr_at_{k}_{segment}": Metric("higher", "hr_at over a segment's cases"),

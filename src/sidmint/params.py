@@ -39,10 +39,16 @@ class IngestParams(Settings):
     items: str | None = None
     """File or folder under data/raw (for movielens: the folder of the set)."""
     interactions: str | None = None
+    """For `table`, null means that there is no log: ids come from content alone, and what needs
+    events is left out and said so."""
     columns: dict[str, str] = Field(default_factory=dict)
     """For `table`: our column -> yours, e.g. {item_id: asin, title: name}."""
     min_interactions: int = Field(5, ge=1)
-    """K-core: users and items with fewer events are dropped, repeatedly; 1 keeps all."""
+    """K-core: events of users and items with fewer of them are dropped, repeatedly; 1 keeps all.
+    It decides what is learned from and what is scored, never which items have an id."""
+    item_set: Literal["all", "core"] = "all"
+    """`all`: every item of the source gets an id. `core`: only items that the k-core keeps, the
+    item set of the papers' benchmarks; the others are dropped and counted."""
     cold_share: Share = 0.05
     """Share of items, newest first, withheld from every training interaction."""
     protocol: Literal["leave_one_out", "time"] = "leave_one_out"
@@ -122,8 +128,10 @@ class TrainParams(Settings):
     """Which tokenizers the run builds; each one's settings are under `tokenizers`."""
 
     tokenizers: tuple[str, ...] = ("rq_kmeans", "rq_vae")
-    fit_on: Literal["warm", "all"] = "warm"
-    """`warm`: cold items are not seen in training, as in production; `all`: they are."""
+    fit_on: Literal["warm", "known", "all"] = "warm"
+    """`warm`: items that may be trained on, the standing `warm` of `contracts.STANDINGS`. `known`:
+    all but the withheld items, so also those below the k-core and those without events, whose
+    content is known all the same. `all`: the withheld too, which are then no test of new items."""
     device: str = "auto"
     processes: int = Field(1, ge=1)
     """Processes that share one fit, on this machine; with CUDA each has a device of its own.

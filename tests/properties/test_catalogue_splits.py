@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidmint.catalogue import Catalogue, build_catalogue, sorted_sequence_share
+from sidmint.catalogue import (
+    Catalogue,
+    build_catalogue,
+    build_without_log,
+    sorted_sequence_share,
+)
 from sidmint.errors import BadInput
 
 NOON = datetime(2024, 1, 1, 12)
@@ -110,15 +115,50 @@ def test_a_user_left_with_two_warm_events_keeps_both_in_training() -> None:
     assert _sequence(catalogue, "u") == [("a", "train"), ("b", "train"), ("c", "cold")]
 
 
-def test_an_item_never_met_is_a_new_item_and_one_met_too_rarely_is_dropped() -> None:
-    block = [(user, item, day) for user in "uvw" for day, item in enumerate("abc")]
+BLOCK = [(user, item, day) for user in "uvw" for day, item in enumerate("abc")]
+"""Three users who meet the same three items: a 3-core."""
+
+
+def test_an_item_met_too_rarely_stays_as_one_never_met_does() -> None:
     catalogue = _build(
-        _items(["a", "b", "c", "new", "weak"]), _log([*block, ("u", "weak", 9)]), k=3
+        _items(["a", "b", "c", "new", "weak"]), _log([*BLOCK, ("u", "weak", 9)]), k=3
     )
-    assert catalogue.items["item_id"].to_list() == ["a", "b", "c", "new"]
-    assert catalogue.items.filter("cold")["item_id"].to_list() == ["new"]
-    assert catalogue.profile["dropped"]["items_by_k_core"] == 1
-    assert catalogue.profile["never_seen_items"] == 1
+    standings = ["warm", "warm", "warm", "without_events", "below_core"]
+    assert catalogue.items["standing"].to_list() == standings
+    assert catalogue.items.filter("cold")["item_id"].to_list() == ["new", "weak"]
+    assert catalogue.items["num_train"].to_list() == [3, 0, 0, 0, 0]
+    assert "weak" not in catalogue.interactions["item_id"]
+    assert catalogue.profile["dropped"]["items_by_k_core"] == 0
+    assert catalogue.profile["items_by_standing"] == {
+        "warm": 3,
+        "withheld": 0,
+        "below_core": 1,
+        "without_events": 1,
+    }
+    # Nine events of three users on the three items of the core: every cell is filled.
+    assert catalogue.profile["density"] == 1.0
+
+
+def test_the_papers_item_set_is_the_core_alone() -> None:
+    items, log = _items(["a", "b", "c", "new", "weak"]), _log([*BLOCK, ("u", "weak", 9)])
+    catalogue = build_catalogue(
+        items, log, min_interactions=3, cold_share=0.0, seed=1, item_set="core"
+    )
+    assert catalogue.items["item_id"].to_list() == ["a", "b", "c"]
+    assert catalogue.profile["dropped"]["items_by_k_core"] == 2
+    assert catalogue.interactions.equals(_build(items, log, k=3).interactions)
+
+
+def test_without_a_log_every_item_is_there_and_nothing_is_scored() -> None:
+    catalogue = build_without_log(_items(["b", "a"]))
+    assert catalogue.items["item_id"].to_list() == ["a", "b"]
+    assert catalogue.items["standing"].to_list() == ["without_events"] * 2
+    with_one = _build(_items(["a", "b", "c"]), _log(BLOCK), k=3)
+    assert catalogue.items.schema == with_one.items.schema
+    assert catalogue.interactions.schema == with_one.interactions.schema
+    assert catalogue.interactions.is_empty()
+    assert catalogue.profile["cold_items"] == 2
+    assert not {"density", "sorted_sequence_share"} & set(catalogue.profile)
 
 
 def test_without_time_the_cold_items_are_a_random_sample_and_called_so() -> None:
@@ -157,6 +197,27 @@ def test_the_split_holds_for_any_log(rows: list[tuple[str, str, int]], share: fl
     for user in "uvw":
         splits = [split for _, split in _sequence(catalogue, user) if split != "cold"]
         assert splits == ["train"] * (len(splits) - 2) + ["validation", "test"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds, st.integers(3, 5), st.floats(0.0, 0.5))
+def test_every_item_is_in_the_catalogue_whatever_the_log_and_the_core(
+    rows: list[tuple[str, str, int]], k: int, share: float
+) -> None:
+    rows = [*rows, *((user, "0", day) for user in "uvw" for day in range(-5, 0))]
+    catalogue = _build(_items(list("0abcdefg")), _log(rows), k, cold_share=share)
+    assert catalogue.items["item_id"].to_list() == list("0abcdefg")
+    kept, events = set(catalogue.interactions["item_id"]), {item for _, item, _ in rows}
+    for item, standing, cold, num_train in catalogue.items.select(
+        "item_id", "standing", "cold", "num_train"
+    ).iter_rows():
+        if standing in ("warm", "withheld"):
+            assert item in kept
+        else:
+            assert item not in kept
+            assert (item in events) == (standing == "below_core")
+        assert cold == (standing != "warm")
+        assert not (cold and num_train)
 
 
 def test_a_sequence_sorted_by_text_or_by_number_is_seen() -> None:

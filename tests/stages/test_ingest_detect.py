@@ -80,6 +80,31 @@ def test_a_proposal_can_be_ingested_as_it_stands(tmp_path: Path) -> None:
     assert built.interactions["timestamp"][0] == 1_700_000_000
 
 
+def test_a_core_smaller_than_the_catalogue_is_not_its_size(tmp_path: Path) -> None:
+    """Ten of forty items have all the events: every item counts for sizes, gate and fitting."""
+    rare = pl.DataFrame({"uid": list(range(30)), "sku": [f"x{n}" for n in range(10, 40)]})
+    often = [(user, f"x{n}") for user in range(NUM_USERS) for n in range(10)]
+    events = pl.concat([pl.DataFrame(often, ["uid", "sku"], orient="row"), rare])
+    proposal = _propose(tmp_path, _items("sku", "name"), events)
+    assert proposal.fit_on == "known"
+    assert proposal.rules["num_items"]["min"] == 36
+    assert any("get ids too" in note for note in proposal.notes)
+    assert _propose(tmp_path, _items("sku", "name"), _events("uid", "sku")).fit_on == "warm"
+
+
+def test_items_alone_are_understood(tmp_path: Path) -> None:
+    items = _items("sku", "name", id="shop")
+    items.write_parquet(tmp_path / "i.parquet")
+    proposal = propose(tmp_path / "i.parquet", None)
+    # `id` is the same in every row: a name that goes by item_id, and no id of these items.
+    assert proposal.columns == {"item_id": "sku", "title": "name"}
+    assert (proposal.has_log, proposal.fit_on) == (False, "all")
+    assert any("no interaction log" in note for note in proposal.notes)
+    items.select("name").write_parquet(tmp_path / "i.parquet")
+    with pytest.raises(BadInput, match="no column that looks like item_id"):
+        propose(tmp_path / "i.parquet", None)
+
+
 def test_of_two_id_columns_the_one_that_meets_is_taken(tmp_path: Path) -> None:
     items = _items("sku", "name").with_columns(
         product_id=pl.Series([f"p{n}" for n in range(NUM_ITEMS)])

@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from sidmint.adapters.gx_catalogue import check_catalogue
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import Params, parse_params
-from sidmint.stages.ingest import ingest
+from sidmint.stages.ingest import check_without_log, ingest
 
 SMALL = {
     "source": "synthetic",
@@ -104,7 +105,78 @@ def test_the_check_is_told_what_params_expect(tmp_path: Path) -> None:
 
     settings = {**SMALL, "expected_items": 8, "expected_interactions": 9}
     ingest(_params(**settings), Artifacts(Layout(tmp_path)), check)
-    assert told == {"expected_items": 8, "expected_interactions": 9}
+    assert told == {"expected_items": 8, "expected_interactions": 9, "has_log": True}
+
+
+def _without_log(root: Path, **settings: Any) -> Params:
+    raw = root / "data" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"item_id": ["b", "a"], "title": ["tea", "cup"]}).write_parquet(raw / "i.parquet")
+    return _params(source="table", items="data/raw/i.parquet", **settings)
+
+
+def test_items_alone_are_a_catalogue_that_passes_its_checks(tmp_path: Path) -> None:
+    artifacts = Artifacts(Layout(tmp_path))
+    outcome = ingest(_without_log(tmp_path, expected_items=2), artifacts, check_catalogue)
+    assert "2 items, no interaction log" in outcome.headline
+    assert not artifacts.has_log()
+    assert outcome.metrics["num_items_without_events"] == outcome.metrics["num_cold_items"] == 2
+    assert "density" not in outcome.metrics
+    names = [row["name"] for row in artifacts.json("ingest", "checks")]
+    assert "items_item_id_unique" in names
+    assert not [name for name in names if "interaction" in name]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"protocol": "time", "cold_share": 0.0}, {"tie_order": "shuffled"}, {"item_set": "core"}],
+)
+def test_a_setting_that_wants_a_log_is_named_where_there_is_none(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    params = _without_log(tmp_path, **settings)
+    with pytest.raises(BadInput, match=rf"ingest.interactions is null.*{next(iter(settings))}"):
+        ingest(params, Artifacts(Layout(tmp_path)), check_catalogue)
+    with pytest.raises(BadInput, match="num_interactions"):
+        ingest(
+            _without_log(tmp_path, expected_interactions=9),
+            Artifacts(Layout(tmp_path)),
+            check_catalogue,
+        )
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({}, "train.fit_on is warm"),
+        ({"train": {"fit_on": "all"}}, "nobody measures retention_at_100"),
+    ],
+)
+def test_other_sections_that_want_a_log_are_named_before_the_first_stage(
+    sections: dict[str, Any], named: str
+) -> None:
+    ingest_section = {"source": "table", "items": "data/raw/i.parquet"}
+    with pytest.raises(BadInput, match=named):
+        check_without_log(parse_params({"ingest": ingest_section, **sections}, "test"))
+
+
+def test_a_catalogue_of_content_alone_asks_no_more_of_other_sections() -> None:
+    sections = {"train": {"fit_on": "all"}, "gate": {"select_by": "relative_mse"}}
+    check_without_log(parse_params({"ingest": {"source": "table"}, **sections}, "test"))
+
+
+def test_the_headline_says_how_many_items_stand_in_each_part(tmp_path: Path) -> None:
+    artifacts = Artifacts(Layout(tmp_path))
+    said = ingest(_params(**SMALL), artifacts, passes).headline
+    counts = artifacts.json("ingest", "profile")["items_by_standing"]
+    assert sum(counts.values()) == SMALL["synthetic"]["num_items"]  # type: ignore[index]
+    assert f"{counts['below_core']} below the k-core" in said
+    assert counts["below_core"] > 0
+    core = ingest(_params(**SMALL, item_set="core"), artifacts, passes)
+    assert core.metrics["num_items"] == counts["warm"] + counts["withheld"]
+    assert f"{300 - core.metrics['num_items']:.0f} items outside the k-core left out" in (
+        core.headline
+    )
 
 
 def test_files_outside_the_workspace_are_refused(tmp_path: Path) -> None:

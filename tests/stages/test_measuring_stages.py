@@ -28,6 +28,7 @@ from sidmint.types import Codes
 
 NAME = "rq_kmeans"
 NUM_ITEMS, NUM_TOPICS = 320, 16
+COLD_STANDINGS = ["withheld", "below_core", "without_events"]
 SETTINGS = {
     "train": {"tokenizers": [NAME]},
     "tokenizers": {NAME: {"sizes": [16, 8, 8]}},
@@ -68,6 +69,7 @@ def write_ingest(artifacts, rng):
             "title": [f"item {item} of topic {topics[item]}" for item in range(NUM_ITEMS)],
             "categories": [f"topic {topic}" for topic in topics],
             "cold": cold,
+            "standing": np.where(cold, np.array(COLD_STANDINGS * 107)[:NUM_ITEMS], "warm"),
         }
     ).join(counts, on="item_id", how="left", maintain_order="left")
     with artifacts.writing("ingest") as out:
@@ -97,7 +99,9 @@ def write_pairs(artifacts):
 def train_and_assign(artifacts, fit_on):
     """What the stages of these names leave behind that the measuring stages read."""
     vectors = artifacts.embeddings().vectors
-    seen = ~artifacts.items()["cold"].to_numpy() | (fit_on == "all")
+    standing = artifacts.items()["standing"]
+    left_out = {"warm": COLD_STANDINGS, "known": ["withheld"], "all": []}[fit_on]
+    seen = ~standing.is_in(left_out).to_numpy()
     tokenizer = make_tokenizer(NAME, SETTINGS["tokenizers"][NAME])
     tokenizer.fit(vectors[seen], seed=3, device="cpu")
     with artifacts.writing("train", NAME) as out:
@@ -306,7 +310,7 @@ def test_segments_are_the_same_cases_told_apart(workspace):
 
 
 def test_a_figure_that_a_segment_cannot_have_is_left_out(workspace):
-    items = workspace.items().with_columns(cold=pl.lit(False))
+    items = workspace.items().with_columns(cold=pl.lit(False), standing=pl.lit("warm"))
     items.write_parquet(workspace.folder("ingest") / "items.parquet")
     evaluate(PARAMS, workspace, NAME)
     metrics = segments(PARAMS, workspace, NAME).metrics
@@ -327,6 +331,35 @@ def test_cold_page_says_whether_the_tokenizer_saw_the_cold_content(workspace, fi
     assert page["new_prefix_share_by_length"][1] == metrics["cold_new_prefix_share"]
     assert page["new_prefix_share_by_length"][-1] == metrics["cold_new_id_share"]
     assert set(page["distance_to_quantized"]) == {"cold", "warm"}
+
+
+def test_cold_items_are_told_apart_by_why_they_are_cold(workspace):
+    evaluate(PARAMS, workspace, NAME)
+    metrics = segments(PARAMS, workspace, NAME).metrics
+    parts = workspace.json("segments", "cold", NAME)["by_standing"]
+    assert sorted(parts) == sorted(COLD_STANDINGS)
+    assert sum(part["num_items"] for part in parts.values()) == metrics["num_cold_items"] == 20
+    for figure in ("coverage", "new_id_share"):
+        weighted = sum(part["num_items"] * part[figure] for part in parts.values())
+        assert weighted / 20 == pytest.approx(metrics[f"cold_{figure}"])
+
+
+def test_the_error_of_cold_items_is_that_of_those_new_to_the_tokenizer(workspace):
+    """Fitted on `known`, the withheld alone are new; fitted on all, nobody is, and no figure is."""
+    train_and_assign(workspace, "known")
+    evaluate(PARAMS, workspace, NAME)
+    found = segments(PARAMS, workspace, NAME).metrics["cold_relative_mse"]
+    vectors = workspace.embeddings().vectors.astype(np.float64)
+    new = (workspace.items()["standing"] == "withheld").to_numpy()
+    model = storage.load(workspace.folder("train", NAME))
+    rebuilt = model.reconstruct(workspace.codes("codes", NAME)[new])
+    error = ((vectors[new] - rebuilt) ** 2).sum()
+    assert found == pytest.approx(error / ((vectors[new] - vectors.mean(axis=0)) ** 2).sum())
+    train_and_assign(workspace, "all")
+    evaluate(PARAMS, workspace, NAME)
+    metrics = segments(PARAMS, workspace, NAME).metrics
+    assert "cold_relative_mse" not in metrics
+    assert "cold_coverage" in metrics
 
 
 def test_a_cutoff_beyond_the_catalogue_is_refused_and_nothing_is_written(workspace):

@@ -34,7 +34,8 @@ def test_scores_worked_by_hand(tmp_path):
     assert frame["trigger"].to_list() == ["a", "b", "b", "c"]
     assert frame["target"].to_list() == ["b", "a", "c", "b"]
     assert frame["score"].to_list() == pytest.approx([ab, ab, bc, bc])
-    wanted = {"num_pairs": 4, "num_triggers": 3, "trigger_share": 0.75, "pairs_per_trigger": 4 / 3}
+    # d has no training event: it is no item that pairs could speak of.
+    wanted = {"num_pairs": 4, "num_triggers": 3, "trigger_share": 1.0, "pairs_per_trigger": 4 / 3}
     assert outcome.metrics == artifacts.metrics("pairs") == pytest.approx(wanted)
 
 
@@ -78,6 +79,13 @@ def test_a_log_without_pairs_is_said_and_is_no_error(tmp_path):
     assert outcome.headline.startswith("no pairs")
     assert outcome.metrics == {"num_pairs": 0, "num_triggers": 0, "trigger_share": 0.0}
     assert artifacts.table("pairs", "pairs").schema["score"] == pl.Float32
+
+
+def test_without_a_log_there_are_no_pairs_and_no_share_of_anything(tmp_path):
+    artifacts = with_events(tmp_path, [("u1", "a", "test")], "ab")
+    outcome = pairs(params(), artifacts)
+    assert outcome.headline == "no pairs: there is no training interaction to learn them from"
+    assert outcome.metrics == {"num_pairs": 0, "num_triggers": 0}
 
 
 def test_an_event_of_an_unknown_item_is_named_and_nothing_written(tmp_path):

@@ -10,11 +10,13 @@ from sidmint.catalogue.splitting import (
     sorted_sequence_share,
     split_events,
 )
+from sidmint.catalogue.without_log import build_without_log
 
 __all__ = [
     "MIN_EVENTS_A_USER",
     "Catalogue",
     "build_catalogue",
+    "build_without_log",
     "check_ids",
     "check_items",
     "choose_cold",

@@ -5,8 +5,9 @@ Pure: tables in, tables out. What happens, in this order:
 1. *Check*: ids present, item ids unique, every event on a known item (or few enough others left
    out), some text an item.
 2. *Order*: by `position` where the source has one, else by time, ties in file order.
-3. *k-core*: users and items with fewer than k events are dropped until none is left. An item
-   without any event is no weak item but a new one: it stays, cold.
+3. *k-core*: events of users and items with fewer than k of them are dropped until there are no
+   such. Items stay, whether the core has them or not: those below it and those that nobody has met
+   are cold. Under `item_set` core they go, as in the papers' benchmarks.
 4. *True cold start*: the newest items are withheld from every training interaction.
 5. *Leave one out* over the warm events of a user: last = test, one before = validation. Under
    protocol `time` one cut for all users takes the place of 4 and 5.
@@ -36,7 +37,7 @@ from sidmint.catalogue.splitting import (
     split_by_time,
     split_events,
 )
-from sidmint.contracts import Interactions, Items
+from sidmint.contracts import STANDINGS, Interactions, Items
 from sidmint.errors import BadInput
 
 _USER, _ITEM, _POSITION = Interactions.USER_ID, Interactions.ITEM_ID, Interactions.POSITION
@@ -62,6 +63,7 @@ def build_catalogue(
     tie_order: Literal["file", "shuffled"] = "file",
     time_shares: tuple[float, float] = (0.1, 0.1),
     unknown_limit: float = 0.0,
+    item_set: Literal["all", "core"] = "all",
     items_name: str = "items",
     interactions_name: str = "interactions",
 ) -> Catalogue:
@@ -71,8 +73,9 @@ def build_catalogue(
     `user_id`, `item_id` and, where known, `position` (whole numbers) and `timestamp`
     (Datetime). The names stand for the tables in errors. The result does not depend on the
     order of the item rows. Events on unknown items are left out where they are no larger a share
-    than `unknown_limit`. Raises `BadInput` for everything that step 1 asks, for a user with
-    fewer than three events, and where filtering leaves nothing.
+    than `unknown_limit`. Every item of `items` is in the catalogue, unless `item_set` is core.
+    Raises `BadInput` for everything that step 1 asks, for a user with fewer than three events, and
+    where filtering leaves no event.
     """
     checked, num_filled = check_items(items, items_name)
     known = on_known_items(interactions, checked, unknown_limit, interactions_name)
@@ -85,28 +88,27 @@ def build_catalogue(
     min_events = MIN_EVENTS_A_USER if protocol == "leave_one_out" else 1
     _require_events(kept, users, min_interactions, interactions_name, min_events)
     seen, remaining = (frame[_ITEM].unique().sort().to_numpy() for frame in (ordered, kept))
-    never_seen = np.setdiff1d(np.arange(checked.height), seen)
     if protocol == "time":
         split, withheld = split_by_time(kept, *time_shares, interactions_name)
         selection = "first event after the cut in time"
     else:
         withheld, selection = choose_cold(ordered, remaining, cold_share, seed)
         split = split_events(kept, withheld)
-    catalogue_items = _finish_items(checked, split, remaining, withheld, never_seen)
+    standings = _standings(checked.height, seen, remaining, withheld)
+    catalogue_items = _finish_items(checked, split, standings, item_set)
     catalogue_events = _finish_events(split, users, checked)
     profile = {
         "read": _sizes(checked.height, ordered),
         "dropped": {
             "interactions_on_unknown_items": interactions.height - known.height,
-            "items_by_k_core": len(seen) - len(remaining),
+            "items_by_k_core": checked.height - catalogue_items.height,
             "users_by_k_core": ordered[_USER].n_unique() - kept[_USER].n_unique(),
             "interactions_by_k_core": ordered.height - kept.height,
         },
         **_sizes(catalogue_items.height, kept),
-        "density": kept.height / (kept[_USER].n_unique() * catalogue_items.height),
-        "cold_items": len(withheld) + len(never_seen),
+        "density": kept.height / (kept[_USER].n_unique() * len(remaining)),
+        **standing_sizes(catalogue_items),
         "cold_selection": selection,
-        "never_seen_items": len(never_seen),
         "split": _split_sizes(catalogue_events),
         "sorted_sequence_share": sorted_sequence_share(catalogue_events),
         "titles_filled": num_filled,
@@ -134,7 +136,8 @@ def _require_events(
     if kept.is_empty():
         raise BadInput(
             f"{name}: no interaction is left where every user and item has {k} or more; "
-            f"lower ingest.min_interactions (now {k})"
+            f"lower ingest.min_interactions (now {k}), or have ids from content alone: "
+            "ingest.interactions: null, train.fit_on: all"
         )
     short = kept.group_by(_USER).len().filter(pl.col("len") < min_events).sort(_USER)
     if short.height:
@@ -146,23 +149,44 @@ def _require_events(
         )
 
 
-def _finish_items(
-    items: pl.DataFrame,
-    split: pl.DataFrame,
+def standing_sizes(items: pl.DataFrame) -> dict[str, Any]:
+    """For the profile: how many items are cold, and how many stand in each of `STANDINGS`."""
+    counts = items[Items.STANDING].value_counts()
+    found = dict(zip(counts[Items.STANDING], counts["count"], strict=True))
+    return {
+        "cold_items": int(items[Items.COLD].sum()),
+        "items_by_standing": {name: int(found.get(name, 0)) for name in STANDINGS},
+    }
+
+
+def _standings(
+    num_items: int,
+    seen: npt.NDArray[Any],
     remaining: npt.NDArray[Any],
     withheld: npt.NDArray[Any],
-    never_seen: npt.NDArray[Any],
+) -> pl.Series:
+    """The standing (`STANDINGS`) of each item, from the rows of items that have each mark."""
+    numbers = np.full(num_items, STANDINGS.index("without_events"))
+    numbers[seen] = STANDINGS.index("below_core")
+    numbers[remaining] = STANDINGS.index("warm")
+    numbers[withheld] = STANDINGS.index("withheld")
+    return pl.Series(Items.STANDING, STANDINGS).gather(numbers)
+
+
+def _finish_items(
+    items: pl.DataFrame, split: pl.DataFrame, standings: pl.Series, item_set: str
 ) -> pl.DataFrame:
     is_train = (split[Interactions.SPLIT] == "train").to_numpy()
     num_train = np.bincount(split[_ITEM].to_numpy()[is_train], minlength=items.height)
     if not num_train.any():
         raise BadInput("no training interaction is left; lower ingest.cold_share")
-    cold = np.zeros(items.height, dtype=bool)
-    cold[withheld] = cold[never_seen] = True
-    rows = np.sort(np.concatenate([remaining, never_seen]))
-    return items.with_columns(
-        pl.Series(Items.COLD, cold), pl.Series(Items.NUM_TRAIN, num_train, dtype=pl.Int64)
-    )[rows]
+    finished = items.with_columns(
+        (standings != "warm").alias(Items.COLD),
+        standings.alias(Items.STANDING),
+        pl.Series(Items.NUM_TRAIN, num_train, dtype=pl.Int64),
+    )
+    in_core = pl.col(Items.STANDING).is_in(["warm", "withheld"])
+    return finished.filter(in_core) if item_set == "core" else finished
 
 
 def _finish_events(split: pl.DataFrame, users: pl.Series, items: pl.DataFrame) -> pl.DataFrame:

@@ -21,7 +21,8 @@ def check_items(items: pl.DataFrame, name: str = "items") -> tuple[pl.DataFrame,
     without any text, and for columns that the catalogue computes itself.
     """
     require_columns(items, (Items.ITEM_ID, Items.TITLE), name)
-    taken = [column for column in (Items.COLD, Items.NUM_TRAIN) if column in items.columns]
+    computed = (Items.COLD, Items.STANDING, Items.NUM_TRAIN)
+    taken = [column for column in computed if column in items.columns]
     if taken:
         raise BadInput(
             f"{name} has the column {taken[0]}, which the catalogue computes; rename yours"

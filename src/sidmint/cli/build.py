@@ -98,9 +98,11 @@ def _check_everything(here: Workspace) -> None:
     """Find a wrong setting before the first stage runs, not after the third."""
     from sidmint.publishing.opening import open_registry
     from sidmint.publishing.snapshot import sync_champion
+    from sidmint.stages.ingest import check_without_log
     from sidmint.stages.recommend import check_recommender
     from sidmint.stages.train import check_settings
 
+    check_without_log(here.params)
     check_settings(here.params)
     check_recommender(here.params)
     sync_champion(here.layout, open_registry(here.layout, here.params.registry.path))
@@ -117,6 +119,8 @@ def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
 
 
 def _show_verdicts(here: Workspace, as_json: bool) -> None:
+    from sidmint.contracts import NO_LOG
+
     verdicts = {
         name: here.artifacts.json("gate", "verdict", name) for name in here.params.train.tokenizers
     }
@@ -127,6 +131,12 @@ def _show_verdicts(here: Workspace, as_json: bool) -> None:
             console.print(f"gate {word} [bold]{name}[/]")
             for reason in (*verdict["blocked_by"], *verdict["warnings"]):
                 console.print(f"  - {reason}", markup=False, soft_wrap=True)
+            reason = f": {NO_LOG}"
+            unasked = [rule for rule in verdict["not_applied"] if rule.endswith(reason)]
+            if unasked:
+                names = ", ".join(rule.removesuffix(reason) for rule in unasked)
+                line = f"  - not judged, since {NO_LOG}: {names}"
+                console.print(line, markup=False, soft_wrap=True)
 
     emit(verdicts, as_json, render)
 

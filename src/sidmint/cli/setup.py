@@ -15,7 +15,8 @@ from sidmint.errors import BadInput
 def init(
     items: Annotated[Path | None, typer.Option(help="Your items: file or Parquet folder.")] = None,
     interactions: Annotated[
-        Path | None, typer.Option(help="Your interaction log: file or Parquet folder.")
+        Path | None,
+        typer.Option(help="Your interaction log: file or Parquet folder. Without: content alone."),
     ] = None,
     vectors: Annotated[
         Path | None,
@@ -44,10 +45,10 @@ def init(
         back_to_demo(layout)
         console.print("params.yaml is the built-in catalogue again; next: [bold]sidmint run[/]")
         return
-    if items is None or (interactions is None and source != "movielens"):
+    if items is None or (interactions is None and source not in ("table", "movielens")):
         raise BadInput(
-            "init wants --items FILE and --interactions FILE (for movielens: --items FOLDER), "
-            "or --demo for the built-in catalogue"
+            "init wants --items FILE, and --interactions FILE where there is a log (Amazon sources "
+            "want both; movielens wants --items FOLDER), or --demo for the built-in catalogue"
         )
     brought = bring_in(layout, Sources(source, items, interactions, vectors, name))
     for note in brought.notes:

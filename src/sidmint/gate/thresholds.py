@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sidmint.contracts import METRICS, Metric, describe_metric
+from sidmint.contracts import METRICS, NO_LOG, Metric, describe_metric
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.information import LEAST_SHARE
 from sidmint.settings import Settings
@@ -122,17 +122,47 @@ class GateParams(Settings):
             _require_direction(name, f"gate.champion.{name}")
         return rules
 
-    def without_recommender(self) -> tuple[GateParams, tuple[str, ...]]:
+    def without_recommender(self) -> Trimmed:
         """The section without bounds on a recommender's figures, and what was left out, named.
 
         For a run in which `recommend` is null: nobody measured them, and somebody said so.
         """
-        rules = {name: rule for name, rule in self.rules.items() if not _of_recommender(name)}
-        champion = {name: rule for name, rule in self.champion.items() if not _of_recommender(name)}
+        return self._without(_of_recommender, _of_recommender, "recommend is null")
+
+    def without_log(self, known: Collection[str]) -> Trimmed:
+        """The section without bounds on what only events can measure, and what was left out, named.
+
+        For a catalogue without an interaction log. `known` are the metrics of the champion: what
+        events told of it, a table without events may not leave unanswered, so rules on these stay
+        and fail for want of a measurement.
+        """
+
+        def is_unanswered(name: str) -> bool:
+            return needs_events(name) and metric_at(name, 1) not in known
+
+        return self._without(needs_events, is_unanswered, NO_LOG)
+
+    def beside_champion_without_log(self, compared: Collection[str]) -> Trimmed:
+        """The section without comparisons that a champion made of content alone cannot answer.
+
+        Metrics in `compared` have the champion's side of today, and their rules stay.
+        """
+
+        def is_unanswered(name: str) -> bool:
+            return needs_events(name) and metric_at(name, 1) not in compared
+
+        reason = "the champion was published without an interaction log"
+        return self._without(lambda _: False, is_unanswered, reason)
+
+    def _without(
+        self, leaves: Callable[[str], bool], leaves_of_champion: Callable[[str], bool], why: str
+    ) -> Trimmed:
+        rules = {name: rule for name, rule in self.rules.items() if not leaves(name)}
+        champion = {n: rule for n, rule in self.champion.items() if not leaves_of_champion(n)}
         left_out = [*(self.rules.keys() - rules.keys())]
         left_out += [f"champion.{name}" for name in self.champion.keys() - champion.keys()]
         kept = self.model_copy(update={"rules": rules, "champion": champion})
-        return kept, tuple(f"{name}: recommend is null" for name in sorted(left_out))
+        return kept, tuple(f"{name}: {why}" for name in sorted(left_out))
 
     def digest(self) -> str:
         """SHA-256 of the section's meaning: the same whatever the order or layout of the YAML."""
@@ -161,6 +191,19 @@ def digest_of(section: Settings) -> str:
     """SHA-256 of a section's meaning: the same whatever the order or layout of the YAML."""
     canonical = json.dumps(section.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+Trimmed = tuple[GateParams, tuple[str, ...]]
+"""A gate section with rules taken out, and those rules, each with the reason."""
+
+
+def needs_events(name: str) -> bool:
+    """Whether a metric is measured on interactions, so that a catalogue without any has none.
+
+    Figures of cold items too: they set items without interactions beside those with some.
+    """
+    measured_on_events = ("hr_", "prefix_hr_", "retention_", "auc_", "num_cases", "cold_")
+    return _of_recommender(name) or name.startswith((*measured_on_events, "decodable_"))
 
 
 def _of_recommender(name: str) -> bool:

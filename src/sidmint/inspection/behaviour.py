@@ -24,7 +24,7 @@ from sidmint.progress import Track, silent
 from sidmint.sources.column_names import EVENT_COLUMNS, named_like
 from sidmint.sources.frames import read_frame
 from sidmint.sources.match_columns import match_columns
-from sidmint.sources.table import map_tables
+from sidmint.sources.table import map_events
 from sidmint.types import Pairs
 
 _USER, _ITEM, _POSITION = Interactions.USER_ID, Interactions.ITEM_ID, Interactions.POSITION
@@ -89,9 +89,9 @@ def _events(path: Path, item_ids: pl.Series, table_name: str) -> tuple[pl.DataFr
     # Columns are told by the events on known items: a log may hold far more than the table.
     match = match_columns(items, known, Path(table_name), path)
     columns = match.as_mapping()
-    raw = map_tables(items, log, columns, Path(table_name), path)
-    events = raw.interactions.with_columns(
-        pl.Series(column, as_ids(raw.interactions[column], str(path)), dtype=pl.String)
+    read = map_events(log, columns, path)
+    events = read.with_columns(
+        pl.Series(column, as_ids(read[column], str(path)), dtype=pl.String)
         for column in (_USER, _ITEM)
     )
     timed = [c for c in (_POSITION, Interactions.TIMESTAMP) if c in events.columns]

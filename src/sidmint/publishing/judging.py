@@ -7,6 +7,7 @@ does not follow.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Basis:
     measurements: Measurements
     rules: tuple[Rule, ...]
     not_applied: tuple[str, ...]
-    """Rules that wait for a champion, or for a recommender."""
+    """Rules that wait for a champion, a recommender, or an interaction log."""
 
 
 def basis(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Basis:
@@ -46,16 +47,46 @@ def basis(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     measurements = measured(artifacts, tokenizer, track)
     champion = _champion(artifacts.layout.champion)
     paired = _paired(params, artifacts, tokenizer, champion) if champion else {}
-    thresholds: GateParams = params.gate
-    left_out: tuple[str, ...] = ()
-    if params.recommend is None:
-        thresholds, left_out = params.gate.without_recommender()
+    thresholds, left_out = _applicable(params, artifacts, champion, paired)
     return Basis(
         champion=champion,
         measurements=measurements,
         rules=rules_for(thresholds, _num_levels(artifacts, tokenizer), champion, paired),
         not_applied=(*unapplied(thresholds, champion), *left_out),
     )
+
+
+def _applicable(
+    params: Params, artifacts: Artifacts, champion: Champion | None, paired: Mapping[str, Paired]
+) -> tuple[GateParams, tuple[str, ...]]:
+    """The thresholds that this run and this champion can be held to, and those left out, named."""
+    thresholds, left_out = params.gate, list[str]()
+    if params.recommend is None:
+        thresholds, reasons = thresholds.without_recommender()
+        left_out += reasons
+    if _has_no_log(artifacts):
+        thresholds, reasons = thresholds.without_log(champion.metrics if champion else ())
+        left_out += reasons
+    elif champion is not None and _is_of_content_alone(champion):
+        thresholds, reasons = thresholds.beside_champion_without_log(paired)
+        left_out += reasons
+    return thresholds, tuple(left_out)
+
+
+def _is_of_content_alone(champion: Champion) -> bool:
+    """Whether all of its items were cold: a log, where there is one, leaves some to train on."""
+    num_items = champion.metrics.get("num_items")
+    return num_items is not None and champion.metrics.get("num_cold_items") == num_items
+
+
+def _has_no_log(artifacts: Artifacts) -> bool:
+    """Whether ingest read a catalogue without interactions; profile.json is among what is judged.
+
+    Without that file rules on events stay, and fail for want of their measurements.
+    """
+    if not (artifacts.folder("ingest") / "profile.json").is_file():
+        return False
+    return bool(artifacts.json("ingest", "profile").get("interactions") == 0)
 
 
 def contradictions(verdict: Verdict, of: Basis) -> list[str]:

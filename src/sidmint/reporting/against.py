@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sidmint.contracts import describe_metric
+from sidmint.contracts import NO_LOG, describe_metric
 from sidmint.evaluation import Interval
 from sidmint.evaluation.hit_rate_intervals import NO_DIFFERENCE, Certainty, Differences, word
 from sidmint.reporting.drawing import Chart
@@ -29,13 +29,17 @@ class Against:
 
 
 def against(
-    run: Run, cutoffs: Sequence[int], cutoff: int, certainty: Mapping[str, Certainty]
+    run: Run, cutoffs: Sequence[int], cutoff: int | None, certainty: Mapping[str, Certainty]
 ) -> Against | None:
     """How the run stands to its champion; None where there is none."""
     if run.champion is None:
         return None
     version = run.champion.version
     moves = _churn(version, run.candidates)
+    if not run.has_log:
+        return Against(
+            (f"No test case is shared with version {version}: {NO_LOG}.", *moves), [], [], None
+        )
     if run.champion_answers is None:
         return Against((_why_unknown(version, run.history), *moves), [], [], None)
     known = {name: each.differences for name, each in certainty.items() if each.differences}

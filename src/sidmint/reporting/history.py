@@ -39,10 +39,11 @@ class History:
     table: Table
 
 
-def history(run: Run, cutoff: int) -> History:
+def history(run: Run, cutoff: int | None) -> History:
     """The metrics that tell a table's health over versions, and where this run would go on.
 
-    A version that lacks a metric leaves a gap in its line. `cutoff` is the K of retention.
+    A version that lacks a metric leaves a gap in its line. `cutoff` is the K of retention,
+    None where this run measured none.
     """
     past = run.history or ()
     if not past:

@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from sidmint.contracts import NO_LOG
 from sidmint.errors import BadInput
 from sidmint.evaluation.hit_rate_intervals import (
     Certainty,
@@ -57,6 +58,7 @@ def render(run: Run, track: Track = silent) -> str:
         champion=run.champion,
         sections=sections,
         cutoff=cutoff,
+        no_log=NO_LOG,
         comparison=tables.comparison(run.candidates, run.champion, cutoff, certainty),
         every_metric=tables.every_metric(run.candidates, run.champion, certainty),
         against=against(run, cutoffs(run), cutoff, certainty),
@@ -94,9 +96,14 @@ def cutoffs(run: Run) -> list[int]:
     return sorted({int(k) for c in run.candidates for k in c.hit_rates["k"].unique()})
 
 
-def chosen_cutoff(run: Run) -> int:
-    """The K that tables show: the one in the metric that decides, else the middle one measured."""
+def chosen_cutoff(run: Run) -> int | None:
+    """The K that tables show: the one in the metric that decides, else the middle one measured.
+
+    None without an interaction log: no hit rate was measured at any K.
+    """
     measured = cutoffs(run)
+    if not run.has_log:
+        return None
     if not measured:
         raise BadInput(
             "the report wants hit rates at one cutoff at least; name it in evaluate.cutoffs"
@@ -146,6 +153,8 @@ def _together(candidates: Iterable[Candidate]) -> list[Chart]:
     levels = {candidate.name: candidate.levels for candidate in chosen}
     branching = figures.levels_together(levels, "branching", "Effective children a prefix")
     error = figures.levels_together(levels, "relative_mse", "Relative error after each level")
+    if any(candidate.hit_rates.is_empty() for candidate in chosen):
+        return [Chart((*branching.panels, *error.panels), branching.keys)]
     hits = figures.hit_rates_together({c.name: c.hit_rates for c in chosen})
     return [Chart((*hits.panels, *branching.panels, *error.panels), hits.keys)]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from sidmint.contracts import Items
 from sidmint.evaluation.hit_rate_intervals import Answers
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
@@ -74,3 +75,8 @@ class Run:
     history: tuple[PastVersion, ...] | None
     """Oldest first; None where the workspace has not asked the registry."""
     candidates: tuple[Candidate, ...]
+
+    @property
+    def has_log(self) -> bool:
+        """Whether there are interactions: with any, some items are left to train on."""
+        return not self.items[Items.COLD].all()

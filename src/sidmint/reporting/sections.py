@@ -47,8 +47,9 @@ class Section:
     errors: Chart
     prefixes: Chart
     spectrum: Chart
-    hit_rates: Chart
-    segment_bars: Chart
+    hit_rates: Chart | None
+    """None where no hit rate was measured, for want of a log; so are the bars by segment."""
+    segment_bars: Chart | None
     worth: RecommendedView | None
     training: Chart
     levels: Table
@@ -60,10 +61,13 @@ class Section:
     buckets: list[tables.Bucket]
 
 
-def section(candidate: Candidate, index: int, cutoff: int, leads: bool, num_titles: int) -> Section:
+def section(
+    candidate: Candidate, index: int, cutoff: int | None, leads: bool, num_titles: int
+) -> Section:
     """The section of the `index`-th candidate; `leads`: it would be published.
 
-    `cutoff` is the K of tables, `num_titles` how many titles of a shared code are listed.
+    `cutoff` is the K of tables, None where no hit rate was measured; `num_titles` is how many
+    titles of a shared code are listed.
     """
     anchor = f"tokenizer-{index + 1}"
     levels = candidate.levels
@@ -82,8 +86,10 @@ def section(candidate: Candidate, index: int, cutoff: int, leads: bool, num_titl
         errors=errors,
         prefixes=prefixes,
         spectrum=figures.spectrum(candidate.spectrum, anchor),
-        hit_rates=figures.hit_rates(candidate.hit_rates, anchor),
-        segment_bars=figures.segment_bars(candidate.segments, cutoff, anchor),
+        hit_rates=None if cutoff is None else figures.hit_rates(candidate.hit_rates, anchor),
+        segment_bars=None
+        if cutoff is None
+        else figures.segment_bars(candidate.segments, cutoff, anchor),
         worth=recommended_view(candidate, anchor),
         training=figures.training_curves(candidate.curve, anchor),
         levels=_table(levels, USAGE_COLUMNS),
@@ -100,7 +106,7 @@ def _robustness(table: pl.DataFrame | None, anchor: str) -> Chart | None:
     return None if table is None else level_figures.robustness_curves(table, anchor)
 
 
-def _highlights(metrics: Mapping[str, float], cutoff: int) -> list[tuple[str, str, str]]:
+def _highlights(metrics: Mapping[str, float], cutoff: int | None) -> list[tuple[str, str, str]]:
     """The four numbers that lead a section; one that was not measured is left out."""
     shares = [v for name, v in metrics.items() if name.startswith("perplexity_share_")]
     found = {
@@ -126,7 +132,7 @@ def _table(frame: pl.DataFrame, columns: Iterable[str]) -> Table:
     return Table(heads, tables.plain_table(frame, chosen))
 
 
-def _segments(segments: pl.DataFrame, cutoff: int) -> Table:
+def _segments(segments: pl.DataFrame, cutoff: int | None) -> Table:
     figures_at = [f"{name}_at_{cutoff}" for name in ("hr_original", "hr", "retention")]
     wanted = ["segment", "num_items", "num_cases", *figures_at]
     return _table(segments, [column for column in wanted if column in segments.columns])

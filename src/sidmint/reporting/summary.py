@@ -7,12 +7,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from sidmint.contracts import Items, describe_metric
+from sidmint.contracts import NO_LOG, STANDINGS, Items, describe_metric
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion
 from sidmint.gate.verdict import Verdict
 from sidmint.reporting.run import Candidate, Run
 from sidmint.reporting.tables import number
+
+_STANDINGS = {
+    "warm": "warm, with the interactions that models learn from",
+    "withheld": "withheld from every training interaction, to see what ids new items get",
+    "below_core": "with too few interactions for the k-core",
+    "without_events": "without any interaction",
+}
 
 
 @dataclass(frozen=True)
@@ -81,14 +88,16 @@ def collision_words(metrics: Mapping[str, float], policy: str) -> str:
 
 
 def catalogue_words(items: pl.DataFrame) -> str:
-    """The catalogue in a sentence."""
-    cold = int(items[Items.COLD].sum())
-    if cold == 0:
-        return f"{number(len(items))} items, none of them cold."
-    return (
-        f"{number(len(items))} items, of which {number(cold)} are cold: withheld from every "
-        "training interaction, to see what ids new items get."
-    )
+    """How many items there are, and how many stand in each part, in a sentence."""
+    said = f"{number(len(items))} items, each with a Semantic ID"
+    standing = items[Items.STANDING]
+    counts = {name: int((standing == name).sum()) for name in STANDINGS}
+    if counts["without_events"] == len(items):
+        return f"{said}; {NO_LOG}, so ids come from content alone and nobody could be asked."
+    parts = [
+        f"{number(counts[name])} {words}" for name, words in _STANDINGS.items() if counts[name]
+    ]
+    return f"{said}: {'; '.join(parts)}. What is learned and scored is of the first alone."
 
 
 def percent(share: float) -> str:

@@ -96,13 +96,14 @@ def signed(difference: float) -> str:
 def comparison(
     candidates: Sequence[Candidate],
     champion: Champion | None,
-    cutoff: int,
+    cutoff: int | None,
     certainty: Mapping[str, Certainty] | None = None,
 ) -> list[tuple[str, list[Row]]]:
     """The key metrics by group, one cell a candidate. Metrics nobody measured are left out.
 
-    `cutoff` is the K at which hit rates are shown. Levels expand to one row each. `certainty` is
-    by name of the candidate: a difference that it does not bear out is neither better nor worse.
+    `cutoff` is the K at which hit rates are shown, None where there are none. Levels expand to one
+    row each. `certainty` is by name of the candidate: a difference that it does not bear out is
+    neither better nor worse.
     """
     known = sorted({name for candidate in candidates for name in candidate.metrics}, key=_order)
     groups = []

@@ -22,6 +22,11 @@ class SourceFiles:
     items: Path | None = None
     interactions: Path | None = None
 
+    @property
+    def no_log(self) -> bool:
+        """Whether items are given and interactions are not."""
+        return self.items is not None and self.interactions is None
+
     def both(self, source: str) -> tuple[Path, Path]:
         """Items and interactions, or `BadInput` naming the missing key."""
         if self.items is None or self.interactions is None:
@@ -40,12 +45,12 @@ class RawCatalogue:
     `items` has `item_id`, `title` and what else the source knows (`categories` as one string,
     `price` as a number). `interactions` has `user_id`, `item_id` and, where known, `position`
     (whole numbers) and `timestamp` (Datetime in UTC: seconds would lose the order of two events
-    inside one), in file order. The names stand for the tables in errors; `left_out` counts what
-    the reader dropped or mended, by reason.
+    inside one), in file order; None where the source has no log. The names stand for the tables
+    in errors; `left_out` counts what the reader dropped or mended, by reason.
     """
 
     items: pl.DataFrame
-    interactions: pl.DataFrame
+    interactions: pl.DataFrame | None
     items_name: str
     interactions_name: str
     left_out: Mapping[str, int] = field(default_factory=dict)

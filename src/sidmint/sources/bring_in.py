@@ -22,6 +22,8 @@ from sidmint.layout import Layout, safe_name
 from sidmint.params import parse_params
 from sidmint.sources.detect import Proposal, propose
 
+_SELECTED_WITHOUT_LOG = "relative_mse"
+"""Of ids that nobody can be asked about, those that keep most of the vectors lead."""
 _RAW_GITIGNORE = "# DVC lists the files it tracks in this folder below.\n"
 
 
@@ -136,6 +138,9 @@ def _params_text(sources: Sources, proposal: Proposal, names: dict[str, str]) ->
         ingest["protocol"] = "time"
         ingest["tie_order"] = "shuffled"
         ingest["cold_share"] = 0.0  # time itself withholds items
+    params["train"]["fit_on"] = proposal.fit_on
+    if not proposal.has_log:
+        params["gate"]["select_by"] = _SELECTED_WITHOUT_LOG
     params["embed"]["template"] = proposal.template
     for settings in params["tokenizers"].values():
         settings["sizes"] = list(proposal.sizes)

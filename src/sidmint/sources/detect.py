@@ -7,7 +7,7 @@ say in plain words what was seen and why each choice was made.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -22,8 +22,8 @@ from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
 from sidmint.sources.frames import read_frame
 from sidmint.sources.instants import time_unit
 from sidmint.sources.lines import first_line
-from sidmint.sources.match_columns import match_columns
-from sidmint.sources.table import map_tables
+from sidmint.sources.match_columns import match_columns, match_items
+from sidmint.sources.table import map_items, map_tables
 
 NUM_LEVELS = 3
 _SIZE_BY_ITEMS = ((256, 16), (1_000, 64), (50_000, 256), (2_000_000, 1024))
@@ -54,51 +54,104 @@ class Proposal:
     """Whether one cut in time splits the log (`ingest.protocol: time`)."""
     drop_unknown: bool
     """Whether events on unknown items are left out (`ingest.unknown_items: drop`)."""
+    fit_on: str
+    """`train.fit_on`."""
+    has_log: bool
+    """Without a log there is nothing to select by, or to gate, that wants events."""
     rules: Mapping[str, Mapping[str, float | str]]
     """Entries for `gate.rules` whose bounds depend on the catalogue."""
     notes: tuple[str, ...]
 
 
 def propose(items_path: Path, interactions_path: Path | None, source: str = "table") -> Proposal:
-    """Look at the two files and say how to ingest them, with the reasons as notes.
+    """Look at the files and say how to ingest them, with the reasons as notes.
 
-    Both files are read whole (the k-core cannot be judged from a sample); nothing is written.
+    They are read whole (the k-core cannot be judged from a sample); nothing is written. A table
+    without an interactions file is a catalogue without a log.
     Raises `BadInput` where no item id, user id or title is found, where the item ids of the two
     files do not meet, and where the files are of a known format that `source` does not name.
     """
     if source == "table":
         _refuse_known_formats(items_path, interactions_path)
+        if interactions_path is None:
+            return _propose_without_log(items_path)
         columns, raw, seen = _propose_columns(items_path, interactions_path)
     else:
         files = SourceFiles(items_path, interactions_path)
         settings = IngestParams.model_validate({"source": source})
         columns, raw, seen = {}, SOURCES[source](settings, files, 0), [f"{source} files"]
     items, num_filled = check_items(raw.items, raw.items_name)
-    num_interactions = raw.interactions.height
-    seen.append(f"{items.height:,} items and {num_interactions:,} interactions")
-    raw, has_unknown = _propose_to_drop(raw, items, seen)
-    if num_filled:
-        seen.append(f"{num_filled:,} items without a title, which get one from their other text")
-    k, num_kept = _propose_min_interactions(raw, items.height, seen)
-    size = codes_a_level(num_kept)
-    seen.append(
-        f"room for {NUM_LEVELS} levels of {size} codes: {size**NUM_LEVELS:,} ids, "
-        f"about {num_kept:,} items"
-    )
+    log = raw.interactions
+    if log is None:
+        raise BadInput(f"source {source} read no interactions from {items_path}")
+    seen.append(f"{items.height:,} items and {log.height:,} interactions")
+    log, has_unknown = _propose_to_drop(log, items, raw, seen)
+    _tell_filled(num_filled, seen)
+    k, fit_on = _propose_min_interactions(log, items.height, seen)
+    sizes = _propose_sizes(items.height, seen)
     template = _propose_template(items, seen)
-    by_time = _propose_cut_in_time(raw, seen)
-    rules = _propose_rules(items, num_kept, seen)
+    by_time = _propose_cut_in_time(log, raw.interactions_name, seen)
     return Proposal(
         source=source,
         columns=columns,
         template=template,
-        sizes=(size,) * NUM_LEVELS,
+        sizes=sizes,
         min_interactions=k,
         by_time=by_time,
         drop_unknown=has_unknown,
-        rules=rules,
-        notes=tuple(f"I see {each}" for each in seen),
+        fit_on=fit_on,
+        has_log=True,
+        rules=_propose_rules(items, seen),
+        notes=_as_notes(seen),
     )
+
+
+def _propose_without_log(items_path: Path) -> Proposal:
+    """What fits a table of items alone: every figure is of the ids and the vectors."""
+    frame = read_frame(items_path)
+    match = match_items(frame, items_path)
+    seen = [_in_words(items_path, match.items), *_records_in_words(match.items, frame)]
+    columns = match.as_mapping()
+    raw = map_items(frame, columns, items_path)
+    items, num_filled = check_items(raw.items, raw.items_name)
+    seen.append(
+        f"{items.height:,} items and no interaction log: ids come from content alone. What needs "
+        "events (pairs, hit rates, retention, the recommender, segments) is left out, and so are "
+        "the gate's rules on it; a log may follow later, with the same command"
+    )
+    _tell_filled(num_filled, seen)
+    sizes = _propose_sizes(items.height, seen)
+    return Proposal(
+        source="table",
+        columns=columns,
+        template=_propose_template(items, seen),
+        sizes=sizes,
+        min_interactions=IngestParams().min_interactions,
+        by_time=False,
+        drop_unknown=False,
+        fit_on="all",
+        has_log=False,
+        rules=_propose_rules(items, seen),
+        notes=_as_notes(seen),
+    )
+
+
+def _as_notes(seen: list[str]) -> tuple[str, ...]:
+    return tuple(f"I see {each}" for each in seen)
+
+
+def _tell_filled(num_filled: int, seen: list[str]) -> None:
+    if num_filled:
+        seen.append(f"{num_filled:,} items without a title, which get one from their other text")
+
+
+def _propose_sizes(num_items: int, seen: list[str]) -> tuple[int, ...]:
+    size = codes_a_level(num_items)
+    seen.append(
+        f"room for {NUM_LEVELS} levels of {size} codes: {size**NUM_LEVELS:,} ids, "
+        f"{num_items:,} items"
+    )
+    return (size,) * NUM_LEVELS
 
 
 def codes_a_level(num_items: int) -> int:
@@ -136,51 +189,56 @@ def _refuse_known_formats(items_path: Path, interactions_path: Path | None) -> N
 
 
 def _propose_columns(
-    items_path: Path, interactions_path: Path | None
+    items_path: Path, interactions_path: Path
 ) -> tuple[dict[str, str], RawCatalogue, list[str]]:
-    if interactions_path is None:
-        raise BadInput("a table source wants an interactions file beside the items")
     items, interactions = read_frame(items_path), read_frame(interactions_path)
     match = match_columns(items, interactions, items_path, interactions_path)
     seen = [_in_words(items_path, match.items), _in_words(interactions_path, match.interactions)]
     seen.append(_order_in_words(match.interactions, interactions))
-    records = [name for name in match.items.values() if isinstance(items.schema[name], pl.Struct)]
-    if records:
-        seen.append(f'records in {", ".join(records)}, read as "key: value; key: value"')
+    seen += _records_in_words(match.items, items)
     columns = match.as_mapping()
     raw = map_tables(items, interactions, columns, items_path, interactions_path)
     return columns, raw, seen
 
 
+def _records_in_words(columns: Mapping[str, str], items: pl.DataFrame) -> list[str]:
+    records = [name for name in columns.values() if isinstance(items.schema[name], pl.Struct)]
+    return [f'records in {", ".join(records)}, read as "key: value; key: value"'] if records else []
+
+
 def _propose_to_drop(
-    raw: RawCatalogue, items: pl.DataFrame, seen: list[str]
-) -> tuple[RawCatalogue, bool]:
-    """The catalogue without events on items that nobody described, and whether there are such.
+    log: pl.DataFrame, items: pl.DataFrame, raw: RawCatalogue, seen: list[str]
+) -> tuple[pl.DataFrame, bool]:
+    """The log without events on items that nobody described, and whether there are such.
 
     Every real log has some: items that were taken off sale, test rows. Raises `BadInput` where
     they are more than ingest would leave out.
     """
     limit = IngestParams().unknown_items_limit
-    known = on_known_items(raw.interactions, items, limit, raw.interactions_name)
-    count = raw.interactions.height - known.height
+    known = on_known_items(log, items, limit, raw.interactions_name)
+    count = log.height - known.height
     if count:
         seen.append(
-            f"{count:,} interactions ({count / raw.interactions.height:.1%}) on items that "
+            f"{count:,} interactions ({count / log.height:.1%}) on items that "
             f"{raw.items_name} does not have: they are left out, as long as they are no more than "
             f"{limit:.0%}"
         )
-    return replace(raw, interactions=known), count > 0
+    return known, count > 0
 
 
 def _propose_min_interactions(
-    raw: RawCatalogue, num_items: int, seen: list[str]
-) -> tuple[int, int]:
-    """k, and about how many items will be left: the largest of 5, 4, 3 that most events survive."""
-    events = raw.interactions.with_columns(pl.col(Items.ITEM_ID).cast(pl.String))
+    log: pl.DataFrame, num_items: int, seen: list[str]
+) -> tuple[int, str]:
+    """k, the largest of 5, 4, 3 that most events survive, and which items to fit on.
+
+    Where the k-core leaves items out, tokenizers are fitted on the content of these too: they get
+    ids as all others do.
+    """
+    events = log.with_columns(pl.col(Items.ITEM_ID).cast(pl.String))
     num_seen = events[Items.ITEM_ID].n_unique()
     new = max(num_items - num_seen, 0)
     if new:
-        seen.append(f"{new:,} items without any interaction: they stay, as cold items")
+        seen.append(f"{new:,} items without any interaction: they get ids, as cold items")
     for k in range(5, MIN_EVENTS_A_USER - 1, -1):
         core = k_core(events, k)
         num_left = core[Items.ITEM_ID].n_unique()
@@ -189,11 +247,12 @@ def _propose_min_interactions(
         elif core.height >= _SURVIVING * events.height or k == MIN_EVENTS_A_USER:
             seen.append(
                 f"that keeping users and items with {k} events or more leaves {core.height:,} "
-                f"interactions of {num_left:,} items"
+                f"interactions of {num_left:,} items to learn and score from; the other "
+                f"{num_seen - num_left:,} get ids too, and tokenizers are fitted on their content"
             )
         else:
             continue
-        return k, num_left + new
+        return k, "known" if num_left < num_seen else "warm"
     raise AssertionError("the last k is always taken")
 
 
@@ -211,20 +270,20 @@ def _propose_template(items: pl.DataFrame, seen: list[str]) -> str:
     return ". ".join(f"{{{column}}}" for column in used)
 
 
-def _propose_cut_in_time(raw: RawCatalogue, seen: list[str]) -> bool:
+def _propose_cut_in_time(log: pl.DataFrame, name: str, seen: list[str]) -> bool:
     """Whether one cut in time leaves something on every side of it.
 
     It is what a table meets in production: what is asked for lies after all that was learned,
     and part of it on items that training never saw.
     """
-    if Interactions.TIMESTAMP not in raw.interactions.columns:
+    if Interactions.TIMESTAMP not in log.columns:
         return False
-    times = raw.interactions[Interactions.TIMESTAMP]
+    times = log[Interactions.TIMESTAMP]
     if times.n_unique() < _FEWEST_TIMES:
         seen.append("too few different times to cut at: each user's last events are held out")
         return False
     shares = IngestParams().time_shares
-    split, unseen = split_by_time(raw.interactions, *shares, raw.interactions_name)
+    split, unseen = split_by_time(log, *shares, name)
     counts = dict(split[Interactions.SPLIT].value_counts().iter_rows())
     num_items = split[Items.ITEM_ID].n_unique()
     if len(unseen) > _NEW_IN_TIME * num_items:
@@ -243,9 +302,7 @@ def _propose_cut_in_time(raw: RawCatalogue, seen: list[str]) -> bool:
     return True
 
 
-def _propose_rules(
-    items: pl.DataFrame, num_kept: int, seen: list[str]
-) -> dict[str, dict[str, float | str]]:
+def _propose_rules(items: pl.DataFrame, seen: list[str]) -> dict[str, dict[str, float | str]]:
     """A row count that a broken download cannot reach, and room for texts that are the same.
 
     Items of one text have one vector and one code: the share of repeated texts is the least
@@ -258,7 +315,7 @@ def _propose_rules(
         seen.append(f"{items.height - num_texts:,} items whose text another item has word for word")
     allowed = round(min(0.3 + floor, 0.95), 3)
     return {
-        "num_items": {"min": int(0.9 * num_kept), "severity": "critical"},
+        "num_items": {"min": int(0.9 * items.height), "severity": "critical"},
         "collision_rate": {"max": allowed, "severity": "critical"},
     }
 

@@ -19,15 +19,15 @@ _MEETING = 0.5
 
 @dataclass(frozen=True)
 class Match:
-    """Our column -> theirs, for each of the two files."""
+    """Our column -> theirs, for each of the two files; none for a log that is not there."""
 
     items: Mapping[str, str]
     interactions: Mapping[str, str]
 
     def as_mapping(self) -> dict[str, str]:
         """`ingest.columns`: only what is not called our way already; by table where they differ."""
-        columns = {}
-        both = self.items[Items.ITEM_ID], self.interactions[Items.ITEM_ID]
+        columns: dict[str, str] = {}
+        both = self.items[Items.ITEM_ID], (self.interactions or self.items)[Items.ITEM_ID]
         if both[0] == both[1]:
             columns[Items.ITEM_ID] = both[0]
         else:
@@ -49,6 +49,25 @@ def match_columns(
     for_events |= _find_others(EVENT_COLUMNS, interactions, {event_item_id})
     _require_found(for_events, Interactions.USER_ID, EVENT_COLUMNS, interactions, interactions_path)
     return Match(for_items, for_events)
+
+
+def match_items(items: pl.DataFrame, items_path: Path) -> Match:
+    """The columns of a table of items without a log: the surest name of an id that is unique.
+
+    Where none is, the surest name: `check_items` then says which ids are repeated.
+    """
+    candidates = named_like(items.columns, ITEM_COLUMNS[Items.ITEM_ID])
+    if not candidates:
+        _require_found({}, Items.ITEM_ID, ITEM_COLUMNS, items, items_path)
+    unique = (name for name in candidates if _names_each_row(items[name]))
+    item_id = next(unique, candidates[0])
+    found = {Items.ITEM_ID: item_id} | _find_others(ITEM_COLUMNS, items, {item_id})
+    _require_found(found, Items.TITLE, ITEM_COLUMNS, items, items_path)
+    return Match(found, {})
+
+
+def _names_each_row(values: pl.Series) -> bool:
+    return not values.dtype.is_nested() and not values.null_count() and values.is_unique().all()
 
 
 def _find_item_ids(

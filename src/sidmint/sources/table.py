@@ -2,6 +2,7 @@
 
 `ingest.columns` maps our column to yours: `{item_id: asin, title: name}`. A key holds for both
 files; where they differ, say which: `{items.item_id: id, interactions.item_id: product}`.
+Without `ingest.interactions` the catalogue is of items alone.
 A column that already has our name needs no entry. Other columns of the items are kept and may
 be named in the text template; other columns of the interactions are not read further.
 """
@@ -9,6 +10,7 @@ be named in the text template; other columns of the interactions are not read fu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -34,7 +36,9 @@ _TABLES = ("items", "interactions")
 def read_table(
     params: IngestParams, files: SourceFiles, seed: int, track: Track = silent
 ) -> RawCatalogue:
-    """The user's two files under our column names; nothing is dropped."""
+    """The user's files under our column names; nothing is dropped."""
+    if files.items is not None and files.no_log:
+        return map_items(read_frame(files.items), params.columns, files.items)
     items_path, interactions_path = files.both("table")
     return map_tables(
         read_frame(items_path),
@@ -65,18 +69,33 @@ def map_tables(
     interactions_path: Path,
 ) -> RawCatalogue:
     """Two tables as read, under our names and types; `BadInput` names a column that is missing."""
-    items_name, interactions_name = items_path.name, interactions_path.name
-    for_items, for_interactions = _mapping_by_table(columns)
-    items = _renamed(items, for_items, items_name)
+    described = map_items(items, columns, items_path)
+    events = map_events(interactions, columns, interactions_path)
+    return replace(described, interactions=events, interactions_name=interactions_path.name)
+
+
+def map_events(
+    interactions: pl.DataFrame, columns: Mapping[str, str], interactions_path: Path
+) -> pl.DataFrame:
+    """The interactions as read, under our names and types, and only what is read further."""
+    interactions_name = interactions_path.name
+    _, for_interactions = _mapping_by_table(columns)
     interactions = _renamed(interactions, for_interactions, interactions_name)
-    require_columns(items, (Items.ITEM_ID, Items.TITLE), items_name)
     require_columns(interactions, (Interactions.USER_ID, Interactions.ITEM_ID), interactions_name)
     events = interactions.select(c for c in EVENT_COLUMNS if c in interactions.columns)
     if Interactions.TIMESTAMP in events.columns:
         events = events.with_columns(as_instants(events[Interactions.TIMESTAMP], interactions_name))
     if Interactions.POSITION in events.columns:
         events = events.with_columns(_whole(events[Interactions.POSITION], interactions_name))
-    return RawCatalogue(plain_items(items), events, items_name, interactions_name)
+    return events
+
+
+def map_items(items: pl.DataFrame, columns: Mapping[str, str], items_path: Path) -> RawCatalogue:
+    """The items alone, under our names and types: a catalogue without a log."""
+    for_items, _ = _mapping_by_table(columns)
+    items = _renamed(items, for_items, items_path.name)
+    require_columns(items, (Items.ITEM_ID, Items.TITLE), items_path.name)
+    return RawCatalogue(plain_items(items), None, items_path.name, "no interaction log")
 
 
 def plain_items(items: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """evaluate: item-to-item retrieval on held-out events, by vectors, by ids and by chance.
 
 Reads ingest, embed, train and assign; writes hit_rates.parquet, cases.parquet (ranks case by
-case, from which segments are made) and metrics.json.
+case, from which segments are made) and metrics.json. Without an interaction log nobody can be
+asked: both tables are there without a row, there is no metric, and skipped.json says why.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Interactions, Items
+from sidmint.contracts import NO_LOG, Interactions, Items
 from sidmint.evaluation import Cases, ItemToItem, held_out_cases, item_to_item, random_negatives
 from sidmint.params import Params
 from sidmint.progress import Track, silent
@@ -20,12 +21,24 @@ from sidmint.types import Outcome
 RESULT_VERSION = 2
 
 
+_SPACES = ("original", "reconstructed", "prefix")
+_HIT_RATES = {"space": pl.String, "k": pl.Int32, "hit_rate": pl.Float64}
+_CASES = {Interactions.USER_ID: pl.String, "query_row": pl.Int32, "target_row": pl.Int32} | {
+    f"{space}_{side}": pl.Int32 for space in _SPACES for side in ("better", "tied")
+}
+
+
 def evaluate(
     params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent
 ) -> Outcome:
-    """Hit rates, retention and AUCs of one tokenizer's published ids (DRQ 5.5)."""
+    """Hit rates, retention and AUCs of one tokenizer's published ids (DRQ 5.5).
+
+    Cases are of items with events; each is searched among all items that have an id.
+    """
     from sidmint.tokenizers import storage
 
+    if not artifacts.has_log():
+        return _skipped(artifacts, tokenizer)
     model = storage.load(artifacts.folder("train", tokenizer))
     vectors = artifacts.embeddings().vectors
     user_ids, cases = _cases(artifacts)
@@ -50,6 +63,15 @@ def evaluate(
         out.table("cases", _case_table(user_ids, cases, result))
         out.metrics(metrics)
     return Outcome(_headline(tokenizer, metrics, params.evaluate.cutoffs), metrics)
+
+
+def _skipped(artifacts: Artifacts, tokenizer: str) -> Outcome:
+    with artifacts.writing("evaluate", tokenizer) as out:
+        out.table("hit_rates", pl.DataFrame(schema=_HIT_RATES))
+        out.table("cases", pl.DataFrame(schema=_CASES))
+        out.json("skipped", {"reason": NO_LOG})
+        out.metrics({})
+    return Outcome(f"{tokenizer}: nothing is evaluated: {NO_LOG}")
 
 
 def _cases(artifacts: Artifacts) -> tuple[pl.Series, Cases]:
@@ -92,8 +114,7 @@ def _hit_rates(result: ItemToItem, cutoffs: tuple[int, ...]) -> pl.DataFrame:
         for cutoff in sorted(cutoffs)
         for space, rate in result.hit_rates(cutoff).items()
     ]
-    schema = {"space": pl.String, "k": pl.Int32, "hit_rate": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row").sort("space", "k")
+    return pl.DataFrame(rows, schema=_HIT_RATES, orient="row").sort("space", "k")
 
 
 def _case_table(user_ids: pl.Series, cases: Cases, result: ItemToItem) -> pl.DataFrame:
@@ -103,7 +124,7 @@ def _case_table(user_ids: pl.Series, cases: Cases, result: ItemToItem) -> pl.Dat
         "query_row": cases.queries,
         "target_row": cases.targets,
     }
-    for space in ("original", "reconstructed", "prefix"):
+    for space in _SPACES:
         ranks = getattr(result, space)
         columns[f"{space}_better"] = ranks.num_better.astype(np.int32)
         columns[f"{space}_tied"] = ranks.num_tied.astype(np.int32)

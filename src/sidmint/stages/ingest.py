@@ -12,15 +12,39 @@ from typing import Any, Protocol
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.catalogue import Catalogue, build_catalogue
+from sidmint.catalogue import Catalogue, build_catalogue, build_without_log
+from sidmint.contracts import STANDINGS
 from sidmint.errors import BadInput
+from sidmint.gate.thresholds import needs_events
 from sidmint.layout import Layout
 from sidmint.params import IngestParams, Params
 from sidmint.progress import Track, silent
-from sidmint.sources import SOURCES, SourceFiles
+from sidmint.sources import SOURCES, RawCatalogue, SourceFiles
 from sidmint.types import Outcome
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
+
+
+_OF_A_LOG = ("density", "sorted_sequence_share")
+
+
+def check_without_log(params: Params) -> None:
+    """Find settings of other sections that a catalogue without a log cannot serve, at once.
+
+    `BadInput` names the setting and what it may be.
+    """
+    if params.ingest.source != "table" or params.ingest.interactions is not None:
+        return
+    if params.train.fit_on != "all":
+        raise BadInput(
+            f"ingest.interactions is null, so no item has interactions, and train.fit_on is "
+            f"{params.train.fit_on}; set it to all"
+        )
+    if needs_events(params.gate.select_by):
+        raise BadInput(
+            f"ingest.interactions is null, so nobody measures {params.gate.select_by}, which "
+            "gate.select_by names; name a metric of the ids themselves, such as relative_mse"
+        )
 
 
 class CatalogueCheck(Protocol):
@@ -33,8 +57,12 @@ class CatalogueCheck(Protocol):
         *,
         expected_items: int | None,
         expected_interactions: int | None,
+        has_log: bool,
     ) -> Sequence[Mapping[str, Any]]:
-        """Check the two tables against the counts that params.yaml expects."""
+        """Check the two tables against the counts that params.yaml expects.
+
+        Without a log the table of interactions is empty, and not asked about.
+        """
         ...
 
 
@@ -49,24 +77,13 @@ def ingest(
     settings = params.ingest
     files = _resolve(settings, artifacts.layout)
     raw = SOURCES[settings.source](settings, files, params.seed, track)
-    catalogue = build_catalogue(
-        raw.items,
-        raw.interactions,
-        min_interactions=settings.min_interactions,
-        cold_share=settings.cold_share,
-        seed=params.seed,
-        protocol=settings.protocol,
-        tie_order=settings.tie_order,
-        time_shares=settings.time_shares,
-        unknown_limit=settings.unknown_items_limit if settings.unknown_items == "drop" else 0.0,
-        items_name=raw.items_name,
-        interactions_name=raw.interactions_name,
-    )
+    catalogue = _build(raw, settings, params.seed)
     checks = check(
         catalogue.items,
         catalogue.interactions,
         expected_items=settings.expected_items,
         expected_interactions=settings.expected_interactions,
+        has_log=raw.interactions is not None,
     )
     _require_passed(checks, raw.interactions_name)
     profile = _profile(catalogue, settings, raw.left_out)
@@ -78,6 +95,42 @@ def ingest(
         out.json("checks", [dict(row) for row in checks])
         out.metrics(metrics)
     return Outcome(_headline(profile, checks), metrics)
+
+
+def _build(raw: RawCatalogue, settings: IngestParams, seed: int) -> Catalogue:
+    if raw.interactions is None:
+        _require_no_split(settings)
+        return build_without_log(raw.items, raw.items_name)
+    return build_catalogue(
+        raw.items,
+        raw.interactions,
+        min_interactions=settings.min_interactions,
+        cold_share=settings.cold_share,
+        seed=seed,
+        protocol=settings.protocol,
+        tie_order=settings.tie_order,
+        time_shares=settings.time_shares,
+        unknown_limit=settings.unknown_items_limit if settings.unknown_items == "drop" else 0.0,
+        item_set=settings.item_set,
+        items_name=raw.items_name,
+        interactions_name=raw.interactions_name,
+    )
+
+
+def _require_no_split(settings: IngestParams) -> None:
+    """Settings that only a log can serve, given by somebody who has none."""
+    asked = {
+        "protocol: time": settings.protocol == "time",
+        "tie_order: shuffled": settings.tie_order == "shuffled",
+        "unknown_items: drop": settings.unknown_items == "drop",
+        "item_set: core": settings.item_set == "core",
+    }
+    without_effect = [setting for setting, is_asked in asked.items() if is_asked]
+    if without_effect:
+        raise BadInput(
+            f"ingest.interactions is null, so there is no log, and {', '.join(without_effect)} "
+            "would have no effect; name the log in ingest.interactions, or take these out of ingest"
+        )
 
 
 def _resolve(settings: IngestParams, layout: Layout) -> SourceFiles:
@@ -109,20 +162,31 @@ def _metrics(profile: Mapping[str, Any]) -> dict[str, float]:
         "num_users": profile["users"],
         "num_events": profile["interactions"],
         "num_cold_items": profile["cold_items"],
-        "density": profile["density"],
-        "sorted_sequence_share": profile["sorted_sequence_share"],
+        **{f"num_items_{name}": profile["items_by_standing"][name] for name in STANDINGS},
+        **{name: profile[name] for name in _OF_A_LOG if name in profile},
         **{f"num_{name}": count for name, count in profile["split"].items()},
     }
 
 
 def _headline(profile: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -> str:
     warnings = [row["name"] for row in checks if not row["passed"]]
+    by_standing = profile["items_by_standing"]
+    if not profile["interactions"]:
+        line = f"{profile['items']:,} items, no interaction log: ids from content alone"
+        return _with_warnings(line, warnings)
     line = (
-        f"{profile['items']:,} items ({profile['cold_items']:,} cold: "
-        f"{profile['cold_selection']}), {profile['users']:,} users, "
+        f"{profile['items']:,} items ({by_standing['warm']:,} warm, {by_standing['withheld']:,} "
+        f"withheld: {profile['cold_selection']}, {by_standing['below_core']:,} below the k-core, "
+        f"{by_standing['without_events']:,} without events), {profile['users']:,} users, "
         f"{profile['interactions']:,} interactions"
     )
+    if profile["dropped"]["items_by_k_core"]:
+        line += f"; {profile['dropped']['items_by_k_core']:,} items outside the k-core left out"
     left_out = profile["dropped"]["interactions_on_unknown_items"]
     if left_out:
         line += f"; {left_out:,} interactions on unknown items left out"
+    return _with_warnings(line, warnings)
+
+
+def _with_warnings(line: str, warnings: Sequence[str]) -> str:
     return f"{line}; warnings: {', '.join(warnings)}" if warnings else line

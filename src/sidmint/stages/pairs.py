@@ -18,14 +18,15 @@ from sidmint.progress import Track, silent
 from sidmint.seeds import seed_for
 from sidmint.types import Outcome, Pairs
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 def pairs(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
     """Swing pairs of the catalogue on disk (`sidmint.pairs.swing` has the formula).
 
     Raises `BadInput` when a training event names an item that the catalogue does not hold.
-    A log without any pair is no error: not every tokenizer reads them.
+    A log without any pair is no error, nor is a catalogue without a log: not every tokenizer
+    reads pairs.
     """
     item_ids = artifacts.items()[Items.ITEM_ID]
     events = _training_events(artifacts.interactions(), item_ids)
@@ -37,7 +38,7 @@ def pairs(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
         track=track,
         **params.pairs.model_dump(),
     )
-    metrics = _metrics(found, len(item_ids))
+    metrics = _metrics(found, events["row"].n_unique())
     with artifacts.writing("pairs") as out:
         out.table("pairs", _table(found, item_ids))
         out.metrics(metrics)
@@ -76,23 +77,24 @@ def _table(found: Pairs, item_ids: pl.Series) -> pl.DataFrame:
     )
 
 
-def _metrics(found: Pairs, num_items: int) -> dict[str, float]:
+def _metrics(found: Pairs, num_met: int) -> dict[str, float]:
+    """Counts, and shares of the `num_met` items that have a training event; no share of none."""
     num_triggers = len(np.unique(found.triggers))
-    counts = {
-        "num_pairs": len(found),
-        "num_triggers": num_triggers,
-        "trigger_share": num_triggers / num_items,
-    }
+    counts: dict[str, float] = {"num_pairs": len(found), "num_triggers": num_triggers}
+    if num_met:
+        counts["trigger_share"] = num_triggers / num_met
     return counts | ({"pairs_per_trigger": len(found) / num_triggers} if num_triggers else {})
 
 
 def _headline(metrics: dict[str, float], params: Params) -> str:
+    if "trigger_share" not in metrics:
+        return "no pairs: there is no training interaction to learn them from"
     if not metrics["num_pairs"]:
         return (
             f"no pairs: no two items share {params.pairs.min_common_users} training users "
             f"with a score over {params.pairs.min_score}"
         )
     return (
-        f"{metrics['num_pairs']:,} pairs; {metrics['trigger_share']:.1%} of items are a trigger, "
-        f"with {metrics['pairs_per_trigger']:.1f} targets on average"
+        f"{metrics['num_pairs']:,} pairs; {metrics['trigger_share']:.1%} of the items trained on "
+        f"are a trigger, with {metrics['pairs_per_trigger']:.1f} targets on average"
     )

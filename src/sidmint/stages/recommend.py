@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Interactions, Items, SemanticIds
+from sidmint.contracts import NO_LOG, Interactions, Items, SemanticIds
 from sidmint.errors import BadInput
 from sidmint.evaluation import recommendation as judged
 from sidmint.params import Params, RecommendParams
@@ -51,6 +51,8 @@ def recommend(
     settings = params.recommend
     if settings is None:
         return _skipped(artifacts, tokenizer, "recommend is null in params.yaml")
+    if not artifacts.has_log():
+        return _skipped(artifacts, tokenizer, NO_LOG)
     published = _published(params, artifacts, tokenizer)
     if published is None:
         return _skipped(artifacts, tokenizer, "there is no champion yet")

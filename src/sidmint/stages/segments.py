@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Items
+from sidmint.contracts import NO_LOG, STANDINGS, Items, require_columns
 from sidmint.diagnostics import reconstruction
 from sidmint.evaluation import (
     SEGMENTS,
@@ -35,7 +35,7 @@ from sidmint.types import Floats, Ints, Outcome
 if TYPE_CHECKING:
     from sidmint.tokenizers.base import Tokenizer
 
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 
 
 def segments(
@@ -48,6 +48,7 @@ def segments(
     null in the table: a gate rule on it then fails for want of it.
     """
     items = artifacts.items()
+    require_columns(items, (Items.STANDING,), "items.parquet of ingest")
     cold = items[Items.COLD].to_numpy()
     num_train = items[Items.NUM_TRAIN].to_numpy()
     if params.segments.counts is None:
@@ -64,7 +65,7 @@ def segments(
         _ranks(cases, "reconstructed"),
         cutoffs,
     )
-    cold_metrics, cold_page = _cold(artifacts, tokenizer, cold)
+    cold_metrics, cold_page = _cold(artifacts, tokenizer, items)
     metrics = {**cold_metrics, **_segment_metrics(scores)}
     recommended = _recommended(params, artifacts, tokenizer, segment_of)
     metrics |= recommended.metrics if recommended else {}
@@ -76,6 +77,8 @@ def segments(
             if recommended.comparison is not None:
                 out.table("comparison", recommended.comparison)
         out.metrics(metrics)
+    if not (~cold).any():
+        return Outcome(f"{tokenizer}: no segment has a case: {NO_LOG}", metrics)
     return Outcome(_headline(tokenizer, scores, cutoffs, metrics), metrics)
 
 
@@ -87,14 +90,21 @@ def _ranks(cases: pl.DataFrame, space: str) -> Ranks:
 
 
 def _cold(
-    artifacts: Artifacts, tokenizer: str, cold: npt.NDArray[np.bool_]
+    artifacts: Artifacts, tokenizer: str, items: pl.DataFrame
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Metrics of the cold items, and the page cold.json that describes them."""
+    """Metrics of the cold items, and the page cold.json that describes them, by standing too.
+
+    Reach (`cold_coverage` and the like) is asked of every cold item: a recommender has learned
+    none of them. The error is asked of those that the tokenizer was not fitted on, and of nobody
+    where it was fitted on all.
+    """
     from sidmint.tokenizers import storage
 
+    cold = items[Items.COLD].to_numpy()
     fitted_on = artifacts.json("train", "tokenizer", tokenizer)["fitted_on"]
     counts = {"num_cold_items": int(cold.sum()), "num_warm_items": int((~cold).sum())}
     page: dict[str, Any] = {**counts, "tokenizer_fitted_on": fitted_on}
+    standings = items[Items.STANDING]
     if not cold.any() or cold.all():
         return {"num_cold_items": counts["num_cold_items"]}, page
     codes = artifacts.codes("codes", tokenizer)
@@ -102,22 +112,50 @@ def _cold(
     joined = cold_reach(codes, cold)
     model = storage.load(artifacts.folder("train", tokenizer))
     vectors = artifacts.embeddings().vectors
+    new = _new_to_tokenizer(cold, standings, fitted_on)
     metrics = {
         "num_cold_items": counts["num_cold_items"],
         "cold_coverage": published.coverage,
         "cold_new_id_share": joined.new_id_share,
         "cold_new_prefix_share": joined.new_prefix_share(min(2, codes.shape[1])),
-        "cold_relative_mse": reconstruction(
-            vectors[cold], model.reconstruct(codes[cold]), vectors.mean(axis=0, dtype=np.float64)
-        ).relative_mse,
     }
+    if new.any():
+        metrics["cold_relative_mse"] = reconstruction(
+            vectors[new], model.reconstruct(codes[new]), vectors.mean(axis=0, dtype=np.float64)
+        ).relative_mse
     page |= {
         "saw_cold_content": fitted_on == "all",
         "distance_to_quantized": _distances(model, vectors, codes, cold),
         "warm_items_in_joined_bucket": _spread(joined.warm_neighbours[-1]),
         "new_prefix_share_by_length": _new_prefixes(joined),
+        "by_standing": _by_standing(standings.filter(cold), published, joined),
     }
     return metrics, page
+
+
+def _new_to_tokenizer(
+    cold: npt.NDArray[np.bool_], standings: pl.Series, fitted_on: str
+) -> npt.NDArray[np.bool_]:
+    """The cold items that it was not fitted on (`train.fit_on`)."""
+    if fitted_on == "known":
+        return np.asarray((standings == "withheld").to_numpy())
+    return np.asarray(cold & (fitted_on == "warm"))
+
+
+def _by_standing(
+    standings: pl.Series, published: ColdReach, joined: ColdReach
+) -> dict[str, dict[str, float]]:
+    """Reach of the cold items of each standing that there are; one entry of each a cold item."""
+    found = {}
+    for name in STANDINGS:
+        members = (standings == name).to_numpy()
+        if members.any():
+            found[name] = {
+                "num_items": int(members.sum()),
+                "coverage": float(published.covered[members].mean()),
+                "new_id_share": float((joined.warm_neighbours[-1][members] == 0).mean()),
+            }
+    return found
 
 
 def _distances(

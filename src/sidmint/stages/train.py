@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Items
+from sidmint.contracts import Items, require_columns
 from sidmint.errors import BadInput
 from sidmint.params import Params
 from sidmint.progress import Track, silent
@@ -23,7 +23,7 @@ RESULT_VERSION = 4
 
 
 def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
-    """Fit `tokenizer` on warm items, or on all, as `train.fit_on` says; keep its curve.
+    """Fit `tokenizer` on the items that `train.fit_on` says; keep its curve.
 
     The headline says in words which level collapsed, if one did: the gate will refuse it.
     Where several processes share the fit, the first alone writes.
@@ -65,10 +65,23 @@ def check_settings(params: Params) -> None:
 
 
 def _fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:
-    cold = artifacts.items()[Items.COLD].to_numpy()
-    if fit_on == "warm" and cold.all():
-        raise BadInput("every item is cold: lower ingest.cold_share, or set train.fit_on to all")
-    return np.asarray(~cold if fit_on == "warm" else np.ones(len(cold), dtype=bool))
+    """Which rows `fit_on` means.
+
+    What nobody has met, or the k-core leaves out, still has content: `known` reads
+    it, and leaves only the withheld items to be new.
+    """
+    items = artifacts.items()
+    if fit_on == "known":
+        require_columns(items, (Items.STANDING,), "items.parquet of ingest")
+        fitted = (items[Items.STANDING] != "withheld").to_numpy()
+    else:
+        fitted = ~items[Items.COLD].to_numpy() | (fit_on == "all")
+    if not fitted.any():
+        raise BadInput(
+            f"train.fit_on is {fit_on}, and no item is: without interactions set train.fit_on to "
+            "all, else lower ingest.cold_share"
+        )
+    return np.asarray(fitted)
 
 
 def _renumbered(pairs: Pairs, fitted: npt.NDArray[np.bool_]) -> Pairs:
