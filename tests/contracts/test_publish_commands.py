@@ -125,7 +125,10 @@ def test_the_json_of_each_question_keeps_its_keys(published: Built) -> None:
             *("created_by", "override_by", "override_reason", "overruled"),
         },
         "show": {"version", "path", "manifest", "metrics", "verdict", "log"},
-        "diff": {"before", "after", "metrics", "params", "items", "codes"},
+        "diff": {
+            *("before", "after", "metrics", "params", "items", "codes"),
+            *("churn", "aligned_churn"),
+        },
         "history": {"metric", "better", "meaning", "values"},
         "value": {"version", "value", "created_at", "tokenizer", "champion", "override"},
         "verify": {"intact", "versions", "num_files", "log_head", "problems", "notes"},

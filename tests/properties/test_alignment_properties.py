@@ -1,4 +1,4 @@
-"""A retrained table under its champion's names: numbering is no churn, and nothing is lost by it."""
+"""A retrained table under its champion's names: numbering is no churn, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class GateParams(Settings):
     champion: dict[str, AllowanceParams] = _DEFAULT_ALLOWANCES
     churn: ChurnParams | None = None
     """Bounds `churn`; null asks nothing. Off by default: a tokenizer that is trained again numbers
-    its codes anew (.99 and more on Beauty), and who trains the readers of ids with it loses nothing.
+    its codes anew (.99 and more on Beauty), and who trains the readers of ids too loses nothing.
     Whoever keeps a recommender over several tables sets it."""
     cannot_tell: Literal["warning", "block"] = "warning"
     """Where the interval of a difference allows a loss beyond the allowance without showing
