@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -125,6 +125,7 @@ def show(
             "items": f"{manifest['num_items']:,}",
             "Semantic ID": f"{ids['levels']} levels of {ids['sizes']}{suffix}",
             "parent": manifest["parent"] or "-",
+            **_refreshed(manifest),
             "created": f"{manifest['created_at']} by {manifest['created_by']}",
             "catalogue": manifest["catalogue_digest"],
             "git commit": _commit(manifest),
@@ -201,6 +202,15 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name
         return "unknown"
+
+
+def _refreshed(manifest: dict[str, Any]) -> dict[str, str]:
+    """A line on what a refresh added; none for a version that was trained."""
+    of = manifest.get("refresh")
+    if not of:
+        return {}
+    said = f"{of['num_new']:,} new items, {len(of['moved']):,} moved; trained as {of['of']}"
+    return {"refresh": said}
 
 
 def _commit(manifest: dict[str, object]) -> str:
