@@ -17,6 +17,10 @@ from sidmint.progress import silent
 from sidmint.publishing.arrivals import read_arrivals
 from sidmint.publishing.refresh import Plan, plan_refresh, publish_refresh
 from sidmint.publishing.release import Published
+from sidmint.recommenders import Sequences
+from sidmint.recommenders.id_table import id_table_of
+from sidmint.recommenders.storage import make_recommender
+from sidmint.recommenders.storage import save as save_recommender
 from sidmint.sources.new_items import NewItems
 from sidmint.stages.assign import assign
 from sidmint.tokenizers import make_tokenizer, storage
@@ -91,6 +95,12 @@ def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
     with built.artifacts.writing("evaluate", "one") as out:
         out.table("cases", case_table(NUM_PUBLISHED))
         out.metrics({"retention_at_100": 0.8})
+    table = id_table_of(built.artifacts.table("assign", "sids", "one"), stored)
+    recommender = make_recommender("last_item", {}, "test")
+    recommender.fit(Sequences.of([[0, 7], [0, 7], [0, 3]]), table, seed=0)
+    with built.artifacts.writing("recommend", "one") as out:
+        save_recommender(recommender, table, out.folder)
+        out.metrics({})
     built.judge("one")
     built.publish("one")
     return Refreshing(built)

@@ -99,8 +99,8 @@ def test_new_items_are_published_beside_the_champion(
     assert found["metrics"]["num_items"] == NUM_PUBLISHED + 9
     assert mlflow == [("register", "m", "v0001.1"), ("champion", "m", "v0001.1")]
     assert world.built.store.log.entries()[-1]["by"] == "ana"
-    shown = say("versions")
-    assert "v0001.1" in shown
+    assert "v0001.1" in say("versions")
+    assert "9 new items, 0 moved; trained as v0001" in say("show")
     assert say("lookup", "new-0003")
     assert "are intact" in say("verify")
     assert "rolled back to v0001 (before: v0001.1)" in say("rollback")

@@ -10,12 +10,15 @@ from sidmint.errors import BadInput
 from sidmint.neighbours import (
     FLAT_BELOW,
     build_index,
+    extend_index,
     kind_for,
     kind_of,
     load_index,
+    replace_vectors,
     save_index,
     search,
     vector_of,
+    vectors_of,
 )
 from sidmint.recommenders import IdTable, Sequences
 from sidmint.recommenders.storage import make_recommender
@@ -124,3 +127,43 @@ def test_a_file_that_is_no_index_is_bad_input(tmp_path):
     (tmp_path / "x.faiss").write_bytes(b"not an index")
     with pytest.raises(BadInput, match=r"x\.faiss is not readable as an index"):
         load_index(tmp_path / "x.faiss")
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_later_items_come_behind_the_others_and_are_found(kind, tmp_path):
+    vectors, later = clustered(1000), 3 * clustered(70, seed=1)
+    save_index(build_index(vectors, kind), tmp_path / "i.faiss")
+    index = load_index(tmp_path / "i.faiss")
+    extend_index(index, later)
+    save_index(index, tmp_path / "more.faiss")
+    read = load_index(tmp_path / "more.faiss")
+    assert (kind_of(read), read.ntotal) == (kind, 1070)
+    rows, cosines = search(read, later, 1)
+    assert (rows[:, 0] == np.arange(1000, 1070)).mean() > 0.95
+    np.testing.assert_allclose(cosines.max(), 1, atol=1e-5)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    some = np.array([0, 999, 1001])
+    wanted = [unit[0], unit[999], later[1] / np.linalg.norm(later[1])]
+    np.testing.assert_allclose(vectors_of(read, some), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+def test_an_items_vector_is_replaced_and_no_others(kind, tmp_path):
+    vectors = clustered(1000)
+    save_index(build_index(vectors, kind), tmp_path / "i.faiss")
+    index = load_index(tmp_path / "i.faiss")
+    replace_vectors(index, np.array([5, 17]), -vectors[[5, 17]])
+    assert search(index, -vectors[[5, 17]], 1)[0][:, 0].tolist() == [5, 17]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit[[5, 17]] *= -1
+    np.testing.assert_allclose(vectors_of(index, np.arange(1000)), unit, atol=1e-6)
+    assert index.ntotal == 1000
+
+
+def test_vectors_of_another_width_are_refused(tmp_path):
+    index = build_index(clustered(20))
+    for change in (extend_index, lambda i, v: replace_vectors(i, np.array([0]), v)):
+        with pytest.raises(BadInput, match="holds vectors of 24 dimensions"):
+            change(index, np.ones((1, 3), dtype=np.float32))
+    with pytest.raises(BadInput, match="cannot move items"):
+        replace_vectors(build_index(clustered(20), "hnsw"), np.array([0]), clustered(1))

@@ -19,12 +19,13 @@ from refresh_world import (
     refreshing_world,
     vectors_of_world,
 )
-from sidmint.errors import Refused, RegistryConflict
+from sidmint.errors import BadInput, Refused, RegistryConflict
 from sidmint.publishing.difference import compare
 from sidmint.publishing.history import list_versions, metric_history
 from sidmint.publishing.lookup import lookup
 from sidmint.publishing.neighbouring import like_item, open_release
 from sidmint.publishing.placing import RETIRED
+from sidmint.publishing.recommending import recommend_next
 from sidmint.publishing.release import publish, rollback
 from sidmint.publishing.snapshot import read_cases, read_history
 from sidmint.publishing.verify import verify
@@ -283,6 +284,25 @@ def test_two_refreshes_of_one_champion_cannot_both_win(suffixed: Refreshing) -> 
     with pytest.raises(RegistryConflict, match="give the refresh again"):
         publish_refresh(built.layout, built.store, plans[1])
     assert built.store.versions() == ["v0001", "v0001.1"]
+
+
+def test_the_recommender_answers_over_the_items_it_was_trained_on(world: Refreshing) -> None:
+    before = recommend_next(world.built.store.release(), ["item-0000"], 3)
+    assert [item.item_id for item in before.items][:2] == ["item-0007", "item-0003"]
+    world.refresh(batch(names(9, "new"), vectors_of_world(9, seed=2)))
+    after = recommend_next(world.built.store.release(), ["item-0000"], 3)
+    assert after.items == before.items
+    with pytest.raises(BadInput, match="'new-0003' got its id by a refresh"):
+        recommend_next(world.built.store.release(), ["new-0003"], 3)
+    with pytest.raises(BadInput, match=r"v0001\.1 has no item 'neu'"):
+        recommend_next(world.built.store.release(), ["neu"], 3)
+
+
+def test_a_recommender_of_ids_that_moved_is_not_published(world: Refreshing) -> None:
+    other = batch(["item-0001"], published_vectors()[77:78])
+    world.refresh(other, move_changed=True)
+    with pytest.raises(BadInput, match=r"v0001\.1 holds no recommender.*that moved ids"):
+        recommend_next(world.built.store.release(), ["item-0000"], 3)
 
 
 def damage_table(folder: Path) -> None:

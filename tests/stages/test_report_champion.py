@@ -184,6 +184,22 @@ def test_a_champion_that_searched_another_catalogue_size_is_told(run: Run) -> No
     assert "The champion searched 350 items, this run 400" in compared(smaller).words[1]
 
 
+def test_churn_is_told_as_written_and_under_the_champions_names(tmp_path: Path) -> None:
+    params, artifacts = make_run(tmp_path, tokenizers=("rq_kmeans",))
+    add_champion(artifacts)
+    own = artifacts.table("assign", "sids", "rq_kmeans")
+    # The champion's ids: the same codes, of which the first level's are numbered from the end.
+    last = int(own["code_1"].max() or 0)  # type: ignore[arg-type]
+    champion = own.with_columns(code_1=last - pl.col("code_1"))
+    champion.write_parquet(artifacts.layout.champion_folder / "sids.parquet")
+    kept = int((own["code_1"] * 2 == last).sum()) / own.height
+    words = " ".join(compared(read_run(params, artifacts)).words)
+    assert f"rq_kmeans gives {1 - kept:.1%} of the items that version v0001 has too other" in words
+    assert "0.0% if its codes had the champion's names" in words
+    page = Page(render(read_run(params, artifacts))).text
+    assert "aligned_churn" in page
+
+
 def test_what_is_read_is_what_was_written(tmp_path: Path, run: Run) -> None:
     params, artifacts = make_run(tmp_path)
     add_champion(artifacts, num_versions=3)

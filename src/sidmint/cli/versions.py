@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -135,6 +135,7 @@ def show(
             "items": f"{manifest['num_items']:,}",
             "Semantic ID": f"{ids['levels']} levels of {ids['sizes']}{suffix}",
             "parent": manifest["parent"] or "-",
+            **_refreshed(manifest),
             "created": f"{manifest['created_at']} by {manifest['created_by']}",
             "catalogue": manifest["catalogue_digest"],
             "git commit": _commit(manifest),
@@ -193,6 +194,15 @@ def verify(
     emit({"intact": not found.problems, **asdict(found)}, as_json, render)
     if found.problems:
         raise Refused(f"the registry is not intact: {len(found.problems)} problems")
+
+
+def _refreshed(manifest: dict[str, Any]) -> dict[str, str]:
+    """A line on what a refresh added; none for a version that was trained."""
+    of = manifest.get("refresh")
+    if not of:
+        return {}
+    said = f"{of['num_new']:,} new items, {len(of['moved']):,} moved; trained as {of['of']}"
+    return {"refresh": said}
 
 
 def _commit(manifest: dict[str, object]) -> str:

@@ -134,7 +134,8 @@ def _applicable(
             reasons[rule.name] = "holds for the sizes that can be seen; --sizes makes it certain"
         else:
             applied.append(rule)
-    for name in sorted(params.gate.champion):
+    budget = ["churn"] if params.gate.churn else []
+    for name in sorted([*params.gate.champion, *budget]):
         reasons[f"champion.{name}"] = "a table made elsewhere is not compared with a champion"
     return applied, reasons
 

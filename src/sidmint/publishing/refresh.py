@@ -176,6 +176,7 @@ def _moved_on(release: Release) -> RegistryConflict:
 def _fill(folder: Path, plan: Plan, placed: Placed) -> dict[str, Any]:
     """Write the files of a minor version into the empty `folder`; returns what describes them."""
     release, manifest = plan.release, plan.release.manifest
+    check_whole(release, plan.champion.manifest_sha256)  # again: a flow may publish much later
     _copy(release, folder, without="recommender/" if placed.moved else None)
     placed.table.write_parquet(folder / "sids.parquet", compression="zstd", statistics=True)
     if placed.retired.height:
