@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from releases import CODES, Built, build_workspace
+from sidmint.adapters.git_worktree import worktree
 from sidmint.errors import BadInput, Refused
 from sidmint.publishing.reproduction import caveats, commit_of, inputs_of
 from workspaces import edit_params, environment, make_workspace, sidmint, tree_digests
@@ -135,6 +136,36 @@ def test_what_git_or_the_registry_does_not_have_is_told(tmp_path: Path) -> None:
         commit_of(built.store, release)
     with pytest.raises(BadInput, match="there is no version 'v0009'"):
         built.store.release("v0009")
+
+
+def test_a_worktree_is_the_folder_at_the_commit_and_leaves_nothing(tmp_path: Path) -> None:
+    shop = tmp_path / "repository" / "shops" / "one"
+    shop.mkdir(parents=True)
+    repository = tmp_path / "repository"
+    (shop / "params.yaml").write_text("then")
+    for command in (("init", "--quiet"), ("config", "user.email", "t@example.org")):
+        run(repository, "git", *command)
+    run(repository, "git", "config", "user.name", "test")
+    (repository / ".gitignore").write_text(".home/\n")
+    commit(repository)
+    asked = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(asked, cwd=shop, capture_output=True, text=True, check=True)
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    (shop / "params.yaml").write_text("now")
+    with worktree(shop, head.stdout.strip()) as folder:
+        assert (folder / "params.yaml").read_text() == "then"
+        assert folder.parts[-2:] == ("shops", "one")
+    assert not folder.exists()
+    assert (shop / "params.yaml").read_text() == "now"
+    listed = subprocess.run(
+        ["git", "worktree", "list"], cwd=shop, capture_output=True, text=True, check=True
+    )
+    assert len(listed.stdout.splitlines()) == 1
+    with pytest.raises(BadInput, match="git fetch"), worktree(shop, "0" * 40):
+        pass
 
 
 @pytest.mark.parametrize("path", ["data/raw/../../x", "/etc/x", "data/build/x", "../data/raw/x"])

@@ -132,16 +132,20 @@ def _verdict(judged: Judged) -> str:
 
 def _changes(judged: Judged) -> Iterator[Change]:
     from sidmint.reporting.audit_page import Change
-    from sidmint.reporting.tables import NOTHING
 
     for key, change in (judged.thresholds or {}).items():
         looser = change.direction == "looser"
-        yield Change(f"gate.{key}", change.before or NOTHING, change.after or NOTHING, looser)
+        yield Change(f"gate.{key}", _words(change.before), _words(change.after), looser)
     known: Mapping[str, tuple[Any, Any]] = {**judged.params, **judged.revisions}
     for key, (before, after) in known.items():
         if judged.thresholds is None or not key.startswith("gate."):
-            old, new = (NOTHING if value is None else str(value) for value in (before, after))
-            yield Change(key, old, new)
+            yield Change(key, _words(before), _words(after))
+
+
+def _words(value: Any) -> str:
+    from sidmint.reporting.tables import NOTHING
+
+    return NOTHING if value is None else str(value)
 
 
 def _write(path: Path, page: str) -> None:

@@ -150,7 +150,7 @@ def publish_refresh(layout: Layout, store: VersionStore, plan: Plan, by: str = "
     }
 
     def assemble(folder: Path) -> dict[str, Any]:
-        return _fill(folder, plan, placed) | {
+        return _fill(store, folder, plan, placed) | {
             "created_at": utc_now(),
             "created_by": by,
             "override": None,
@@ -173,10 +173,11 @@ def _moved_on(release: Release) -> RegistryConflict:
     )
 
 
-def _fill(folder: Path, plan: Plan, placed: Placed) -> dict[str, Any]:
+def _fill(store: VersionStore, folder: Path, plan: Plan, placed: Placed) -> dict[str, Any]:
     """Write the files of a minor version into the empty `folder`; returns what describes them."""
     release, manifest = plan.release, plan.release.manifest
-    check_whole(release, plan.champion.manifest_sha256)  # again: a flow may publish much later
+    # Again: a flow may publish much later.
+    check_whole(store, release, plan.champion.manifest_sha256)
     _copy(release, folder, without="recommender/" if placed.moved else None)
     placed.table.write_parquet(folder / "sids.parquet", compression="zstd", statistics=True)
     if placed.retired.height:
