@@ -78,17 +78,24 @@ class Artifacts:
 
     @contextmanager
     def writing(self, stage: str, tokenizer: str | None = None) -> Iterator[StageWriter]:
-        """A writer for the stage's folder; all is put in place at the end, or nothing is."""
+        """A writer for the stage's folder; all is put in place at the end, or nothing is.
+
+        Killed at any moment, it leaves the folder as it was, as it shall be, or none at all:
+        never a part of one. What else it leaves is hidden, and the next writer takes it away.
+        """
         final = self.layout.stage(stage, tokenizer)
-        draft = final.with_name(f".{final.name}.draft")
+        draft, before = (final.with_name(f".{final.name}.{what}") for what in ("draft", "before"))
         shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
             yield StageWriter(draft)
-            shutil.rmtree(final, ignore_errors=True)
+            if final.exists():
+                final.replace(before)
             draft.replace(final)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(before, ignore_errors=True)
 
     def table(self, stage: str, name: str, tokenizer: str | None = None) -> pl.DataFrame:
         """The Parquet table `name` of a stage."""
