@@ -59,12 +59,14 @@ def test_a_stage_killed_before_any_call_leaves_all_of_its_folder_or_nothing(tmp_
     assert states.count(None) <= 2  # between two renames there is no folder, and DVC runs it again
 
 
-def test_a_stage_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
-    write(tmp_path, OLD)
-    with (
-        pytest.raises(ZeroDivisionError),
-        Artifacts(Layout(tmp_path)).writing("assign", "t") as out,
-    ):
+def fail_at_half(root: Path) -> None:
+    with Artifacts(Layout(root)).writing("assign", "t") as out:
         out.text("first.txt", "half")
         raise ZeroDivisionError
+
+
+def test_a_stage_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    write(tmp_path, OLD)
+    with pytest.raises(ZeroDivisionError):
+        fail_at_half(tmp_path)
     assert found(tmp_path) == OLD
