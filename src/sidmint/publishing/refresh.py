@@ -105,15 +105,8 @@ def plan_refresh(
         raise _moved_on(release)
     check_whole(store, release, pointer.manifest_sha256)
     before = published_ids(release)
-    index = load_index(release.file(NEIGHBOURS))
-    if index.ntotal != before.table.height:
-        raise BadInput(
-            f"the index of {release.version} holds {index.ntotal:,} items, its table "
-            f"{before.table.height:,}; `sidmint verify {release.version}` says what is damaged"
-        )
-    found = sort_out(arrivals, before.table["item_id"], index)
-    is_idle = not len(found.new) and not (move_changed and len(found.changed))
-    if is_idle:
+    found = sort_out(arrivals, before.table["item_id"], _index_of(release, before.table.height))
+    if not len(found.new) and not (move_changed and len(found.changed)):
         return Plan(pointer, release, arrivals, found, None, {}, (), settings.digest())
     from sidmint.tokenizers import storage
 
@@ -122,12 +115,28 @@ def plan_refresh(
     mse = release.metrics.get("reconstruction_mse")
     metrics = refresh_figures(before, placed, arrivals.halves.shape[1], mse)
     metrics |= table_figures(before, placed)
-    rules = {rule.name: rule for rule in absolute_rules(settings.rules, len(before.sizes))}
-    rules[_ROOM.name] = _ROOM
-    results = tuple(
-        result_of(rule, metrics, rule.holds(metrics)) for _, rule in sorted(rules.items())
-    )
+    results = _judged(settings, metrics, len(before.sizes))
     return Plan(pointer, release, arrivals, found, placed, metrics, results, settings.digest())
+
+
+def _index_of(release: Release, num_items: int) -> Any:
+    index = load_index(release.file(NEIGHBOURS))
+    if index.ntotal != num_items:
+        raise BadInput(
+            f"the index of {release.version} holds {index.ntotal:,} items, its table "
+            f"{num_items:,}; `sidmint verify {release.version}` says what is damaged"
+        )
+    return index
+
+
+def _judged(
+    settings: RefreshParams, metrics: dict[str, float], num_levels: int
+) -> tuple[RuleResult, ...]:
+    """One result a rule, sorted by name. By definition alone: decisions/0016 says why."""
+    rules = {rule.name: rule for rule in absolute_rules(settings.rules, num_levels)}
+    rules[_ROOM.name] = _ROOM
+    ordered = (rules[name] for name in sorted(rules))
+    return tuple(result_of(rule, metrics, rule.holds(metrics)) for rule in ordered)
 
 
 def publish_refresh(layout: Layout, store: VersionStore, plan: Plan, by: str = "") -> Published:
@@ -161,6 +170,9 @@ def publish_refresh(layout: Layout, store: VersionStore, plan: Plan, by: str = "
     try:
         pointer = store.publish(assemble, version, facts, minor_of=version)
     except RegistryConflict as error:
+        champion = store.champion()
+        if champion is not None and champion.version == version:
+            raise  # another process keeps the lock
         raise _moved_on(plan.release) from error
     sync_champion(layout, store)
     return published(store, pointer, version, changed=True)
