@@ -100,8 +100,8 @@ def test_items_alone_are_understood(tmp_path: Path) -> None:
     assert proposal.columns == {"item_id": "sku", "title": "name"}
     assert (proposal.has_log, proposal.fit_on) == (False, "all")
     assert any("no interaction log" in note for note in proposal.notes)
+    items.select("name").write_parquet(tmp_path / "i.parquet")
     with pytest.raises(BadInput, match="no column that looks like item_id"):
-        items.select("name").write_parquet(tmp_path / "i.parquet")
         propose(tmp_path / "i.parquet", None)
 
 

@@ -112,7 +112,7 @@ def _numpy_rows(file: Path, path: str, params: Params, layout: Layout) -> tuple[
             "without Python objects"
         ) from error
     vectors = as_vectors(array, path)
-    items = read_frame(layout.inside(params.ingest.items))
+    items = read_frame(layout.inside(params.ingest.items), params.ingest.encoding)
     column = _id_column(params)
     if column not in items.columns:
         raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
