@@ -1,4 +1,4 @@
-"""CSV as people have it: every file is the table that was written into it, or says what it is not."""
+"""CSV as people have it: a file is the table that was written into it, or says what it is not."""
 
 from __future__ import annotations
 
