@@ -46,8 +46,8 @@ def recommend_next(release: Release, history: list[str], k: int) -> Answer:
     folder = release.folder / "recommender"
     if not (folder / DESCRIPTION).is_file():
         raise BadInput(
-            f"{release.version} holds no recommender: it was published with `recommend: null`, or "
-            "by an older sidmint"
+            f"{release.version} holds no recommender: it was published with `recommend: null`, "
+            "without an interaction log, or by an older sidmint"
         )
     published = pl.read_parquet(release.file("sids.parquet"))
     table = id_table_of(published)
