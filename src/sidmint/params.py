@@ -43,6 +43,11 @@ class IngestParams(Settings):
     events is left out and said so."""
     columns: dict[str, str] = Field(default_factory=dict)
     """For `table`: our column -> yours, e.g. {item_id: asin, title: name}."""
+    encoding: str = "utf-8"
+    """Of CSV and TSV files for `table`: latin-1, cp1252, utf-16 ..., any name that Python knows."""
+    id_format: Literal["as_written", "trimmed", "lower", "number"] = "as_written"
+    """For `table`: how item ids of log and items are compared; `number` joins 000017 and 17. The
+    spelling of the items is kept."""
     min_interactions: int = Field(5, ge=1)
     """K-core: events of users and items with fewer of them are dropped, repeatedly; 1 keeps all.
     It decides what is learned from and what is scored, never which items have an id."""
@@ -69,6 +74,26 @@ class IngestParams(Settings):
     """The ingest check fails when the count after filtering is another; null does not ask."""
     expected_interactions: int | None = None
     synthetic: SyntheticParams = SyntheticParams()
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding_of_text(cls, name: str) -> str:
+        try:
+            "".encode(name)
+        except LookupError as error:
+            raise ValueError(
+                f"{name!r} is no encoding of text that Python knows; try latin-1, cp1252, utf-16"
+            ) from error
+        return name
+
+    @model_validator(mode="after")
+    def _own_files_alone_have_forms(self) -> IngestParams:
+        if self.source != "table" and (self.encoding, self.id_format) != ("utf-8", "as_written"):
+            raise ValueError(
+                f"encoding and id_format are of source table, and source is {self.source}; take "
+                "them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_withhold(self) -> IngestParams:

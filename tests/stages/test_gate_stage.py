@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gate_world import by_definition, verdict, workspace
 from sidmint.errors import BadInput
 from sidmint.gate.thresholds import GateParams
+from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
 from sidmint.stages.gate import gate
+from workspaces import NO_CHAMPION
 
 
 def test_a_healthy_table_passes_and_the_verdict_says_on_which_bytes(tmp_path: Path):
@@ -42,6 +45,63 @@ def test_a_warning_is_told_and_does_not_block(tmp_path: Path):
     assert verdict(artifacts).passed
     assert len(verdict(artifacts).warnings) == 2
     assert "Warnings: cold_coverage is 0.500" in outcome.headline
+
+
+def _unasked(root: Path, champion: dict[str, Any] = NO_CHAMPION, **evaluated: float) -> Verdict:
+    """The verdict on a table of a catalogue whose profile counts no interaction."""
+    artifacts = workspace(root, champion)
+    items = artifacts.items()
+    with artifacts.writing("ingest") as out:
+        out.table("items", items)
+        out.json("profile", {"interactions": 0})
+    cases = artifacts.table("evaluate", "cases", "t")
+    with artifacts.writing("evaluate", "t") as out:
+        out.metrics(evaluated)
+        out.table("cases", cases)
+    with artifacts.writing("segments", "t") as out:
+        out.metrics({"num_cold_items": 2})
+    gate(Params(), artifacts, "t", by_definition)
+    return verdict(artifacts)
+
+
+def test_without_a_log_rules_on_events_are_named_and_not_judged(tmp_path: Path):
+    judged = _unasked(tmp_path)
+    assert judged.passed
+    left_out = {name: why for name, _, why in (each.partition(": ") for each in judged.not_applied)}
+    assert left_out.pop("champion.collision_rate") == "no champion yet"
+    assert left_out.pop("champion.n_eff_share") == "no champion yet"
+    assert left_out == dict.fromkeys(
+        ("champion.retention_at_100", "cold_coverage", "retention_at_100"),
+        "there is no interaction log",
+    )
+
+
+def test_a_profile_that_counts_no_events_is_not_believed_where_somebody_was_asked(tmp_path: Path):
+    judged = _unasked(tmp_path, num_cases=9)
+    assert "retention_at_100 is missing" in judged.blocked_by
+
+
+def test_a_champion_that_users_were_asked_about_is_not_replaced_unasked(tmp_path: Path):
+    metrics = {"collision_rate": 0.1, "n_eff_share": 0.9, "retention_at_100": 0.5}
+    champion = {"version": "v0003", "tokenizer": "t", "metrics": metrics}
+    judged = _unasked(tmp_path, champion)
+    assert judged.blocked_by == ("retention_at_100 is missing",)
+    assert "retention_at_100: there is no interaction log" in judged.not_applied
+
+
+def test_a_champion_of_content_alone_leaves_open_what_it_was_never_asked(tmp_path: Path):
+    content = {"collision_rate": 0.1, "n_eff_share": 0.9, "num_items": 2, "num_cold_items": 2}
+    champion = {"version": "v0003", "tokenizer": "t", "metrics": content}
+    artifacts = workspace(tmp_path / "a", champion)
+    gate(Params(), artifacts, "t", by_definition)
+    why = "the champion was published without an interaction log"
+    assert verdict(artifacts).passed
+    assert verdict(artifacts).not_applied == (f"champion.retention_at_100: {why}",)
+    # A champion that had a log and lacks the figure all the same leaves nothing open.
+    champion = {**champion, "metrics": {**content, "num_cold_items": 1}}
+    artifacts = workspace(tmp_path / "b", champion)
+    gate(Params(), artifacts, "t", by_definition)
+    assert not verdict(artifacts).passed
 
 
 def test_a_candidate_worse_than_its_champion_is_refused(tmp_path: Path):

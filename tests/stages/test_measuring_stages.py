@@ -15,6 +15,7 @@ import pytest
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import METRICS, describe_metric
 from sidmint.errors import BadInput
+from sidmint.gate.thresholds import needs_events
 from sidmint.layout import Layout
 from sidmint.params import parse_params
 from sidmint.publishing.snapshot import CHAMPION_TABLE
@@ -191,6 +192,13 @@ def test_stages_write_their_own_folder_only_and_the_same_bytes_twice(workspace):
     assert before.items() <= after.items()
     run_all(workspace, RECOMMENDING)
     assert digests(workspace.layout.root) == after
+
+
+def test_what_needs_events_is_what_the_stages_that_ask_users_measure(workspace):
+    diagnosed, *asked = run_all(workspace, RECOMMENDING)
+    assert not [name for name in diagnosed if needs_events(name)]
+    told = {name for metrics in asked for name in metrics if not needs_events(name)}
+    assert told == {"num_cold_items"}  # which counts the items that events say nothing of
 
 
 def test_tables_carry_what_the_metrics_say(workspace):

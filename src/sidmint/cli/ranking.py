@@ -97,11 +97,15 @@ def _settings(here: Workspace, parameters: int | None) -> ProbeSettings:
 
 def _log(here: Workspace) -> ClickLog:
     """Every event of the workspace, items as rows of the catalogue."""
-    from sidmint.contracts import Interactions, Items
+    from sidmint.contracts import NO_LOG, Interactions, Items
     from sidmint.ranking import ClickLog
 
     items = here.artifacts.items().select(Items.ITEM_ID).with_row_index("row")
     events = here.artifacts.interactions()
+    if events.is_empty():
+        raise BadInput(
+            f"rank-probe wants clicks to learn from, and {NO_LOG}; name one in ingest.interactions"
+        )
     if Interactions.TIMESTAMP not in events.columns or events[Interactions.TIMESTAMP].has_nulls():
         raise BadInput(
             "rank-probe cuts the log in time, and not every event has one; map a column to "

@@ -28,6 +28,16 @@ def init(
     name: Annotated[
         str | None, typer.Option(help="Of the catalogue; default: the folder's.")
     ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="Of CSV and TSV files: latin-1, cp1252, utf-16 ...")
+    ] = "utf-8",
+    id_format: Annotated[
+        str,
+        typer.Option(
+            help="How item ids of log and items are compared: as_written, trimmed, lower, or "
+            "number, which joins 000017 and 17."
+        ),
+    ] = "as_written",
     demo: Annotated[bool, typer.Option("--demo", help="Back to the built-in catalogue.")] = False,
 ) -> None:
     """Look at your files, propose params.yaml for them, and put them under DVC.
@@ -36,7 +46,10 @@ def init(
     and runs `dvc add`. Nothing is changed where the files cannot be understood.
     """
     from sidmint.adapters.dvc_repo import add
+    from sidmint.params import IngestParams
+    from sidmint.settings import parse_settings
     from sidmint.sources.bring_in import Sources, back_to_demo, bring_in
+    from sidmint.sources.detect import Reading
 
     layout = open_workspace().layout
     if demo:
@@ -50,7 +63,10 @@ def init(
             "init wants --items FILE, and --interactions FILE where there is a log (Amazon sources "
             "want both; movielens wants --items FOLDER), or --demo for the built-in catalogue"
         )
-    brought = bring_in(layout, Sources(source, items, interactions, vectors, name))
+    asked = {"source": source, "encoding": encoding, "id_format": id_format}
+    parse_settings(IngestParams, asked, "sidmint init")
+    reading = Reading(encoding, id_format)
+    brought = bring_in(layout, Sources(source, items, interactions, vectors, name, reading))
     for note in brought.notes:
         console.print(f"  - {note}", markup=False, soft_wrap=True)
     add(layout.root, brought.tracked)

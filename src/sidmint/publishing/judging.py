@@ -47,7 +47,8 @@ def basis(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     measurements = measured(artifacts, tokenizer, track)
     champion = _champion(artifacts.layout.champion)
     paired = _paired(params, artifacts, tokenizer, champion) if champion else {}
-    thresholds, left_out = _applicable(params, artifacts, champion, paired)
+    has_no_log = _has_no_log(artifacts, measurements)
+    thresholds, left_out = _applicable(params, has_no_log, champion, paired)
     return Basis(
         champion=champion,
         measurements=measurements,
@@ -57,14 +58,14 @@ def basis(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
 
 
 def _applicable(
-    params: Params, artifacts: Artifacts, champion: Champion | None, paired: Mapping[str, Paired]
+    params: Params, has_no_log: bool, champion: Champion | None, paired: Mapping[str, Paired]
 ) -> tuple[GateParams, tuple[str, ...]]:
     """The thresholds that this run and this champion can be held to, and those left out, named."""
     thresholds, left_out = params.gate, list[str]()
     if params.recommend is None:
         thresholds, reasons = thresholds.without_recommender()
         left_out += reasons
-    if _has_no_log(artifacts):
+    if has_no_log:
         thresholds, reasons = thresholds.without_log(champion.metrics if champion else ())
         left_out += reasons
     elif champion is not None and _is_of_content_alone(champion):
@@ -79,12 +80,12 @@ def _is_of_content_alone(champion: Champion) -> bool:
     return num_items is not None and champion.metrics.get("num_cold_items") == num_items
 
 
-def _has_no_log(artifacts: Artifacts) -> bool:
+def _has_no_log(artifacts: Artifacts, measurements: Measurements) -> bool:
     """Whether ingest read a catalogue without interactions; profile.json is among what is judged.
 
-    Without that file rules on events stay, and fail for want of their measurements.
+    Without that file, or where somebody was asked all the same, rules on events stay.
     """
-    if not (artifacts.folder("ingest") / "profile.json").is_file():
+    if "num_cases" in measurements or not (artifacts.folder("ingest") / "profile.json").is_file():
         return False
     return bool(artifacts.json("ingest", "profile").get("interactions") == 0)
 

@@ -45,7 +45,7 @@ class OpenRecommender:
         if not release.has(f"recommender/{DESCRIPTION}"):
             raise BadInput(
                 f"{release.version} holds no recommender: it was published with `recommend: null`, "
-                "by an older sidmint, or by a refresh that moved ids"
+                "without an interaction log, by an older sidmint, or by a refresh that moved ids"
             )
         for name in (DESCRIPTION, TENSORS):
             release.intact_file(f"recommender/{name}")

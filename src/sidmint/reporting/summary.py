@@ -15,9 +15,9 @@ from sidmint.reporting.run import Candidate, Run
 from sidmint.reporting.tables import number
 
 _STANDINGS = {
-    "warm": "warm, with the interactions that models learn from",
-    "withheld": "withheld from every training interaction, to see what ids new items get",
-    "below_core": "with too few interactions for the k-core",
+    "warm": "warm, with interactions to learn from and to ask about",
+    "withheld": "withheld from all that is learned and asked about, to see what new items get",
+    "below_core": "with too few interactions for the k-core, which learns and asks without them",
     "without_events": "without any interaction",
 }
 
@@ -97,7 +97,7 @@ def catalogue_words(items: pl.DataFrame) -> str:
     parts = [
         f"{number(counts[name])} {words}" for name, words in _STANDINGS.items() if counts[name]
     ]
-    return f"{said}: {'; '.join(parts)}. What is learned and scored is of the first alone."
+    return f"{said}: {'; '.join(parts)}."
 
 
 def percent(share: float) -> str:

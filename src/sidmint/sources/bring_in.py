@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 from sidmint.errors import BadInput
 from sidmint.layout import Layout, safe_name
 from sidmint.params import parse_params
-from sidmint.sources.detect import Proposal, propose
+from sidmint.sources.detect import Proposal, Reading, propose
+from sidmint.sources.item_ids import AS_WRITTEN
 
 _SELECTED_WITHOUT_LOG = "relative_mse"
 """Of ids that nobody can be asked about, those that keep most of the vectors lead."""
@@ -37,6 +38,8 @@ class Sources:
     vectors: Path | None
     name: str | None = None
     """Of the catalogue: its registry folder and MLflow model carry it. Default: the folder's."""
+    reading: Reading = field(default_factory=Reading)
+    """How files of a table are read."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def bring_in(layout: Layout, sources: Sources) -> BroughtIn:
     for path in (sources.items, sources.interactions, sources.vectors):
         if path is not None and not path.exists():
             raise BadInput(f"{path} is not there; give the path of an existing file or folder")
-    proposal = propose(sources.items, sources.interactions, sources.kind)
+    proposal = propose(sources.items, sources.interactions, sources.kind, sources.reading)
     targets = _targets(layout, sources)
     text = _params_text(sources, proposal, {k: t.name for k, (_, t) in targets.items()})
     parse_params(yaml.safe_load(text), "the proposed params.yaml")
@@ -131,6 +134,10 @@ def _params_text(sources: Sources, proposal: Proposal, names: dict[str, str]) ->
         params["embed"]["encoder"] = "precomputed"
         params["embed"]["path"] = f"data/raw/{names['vectors']}"
     ingest["columns"] = dict(proposal.columns)
+    if sources.reading.encoding != "utf-8":
+        ingest["encoding"] = sources.reading.encoding
+    if sources.reading.id_format != AS_WRITTEN:
+        ingest["id_format"] = sources.reading.id_format
     ingest["min_interactions"] = proposal.min_interactions
     if proposal.drop_unknown:
         ingest["unknown_items"] = "drop"

@@ -21,6 +21,7 @@ from sidmint.params import IngestParams
 from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
 from sidmint.sources.frames import read_frame
 from sidmint.sources.instants import time_unit
+from sidmint.sources.item_ids import AS_WRITTEN, FORMS, coverage, form_in_words
 from sidmint.sources.lines import first_line
 from sidmint.sources.match_columns import match_columns, match_items
 from sidmint.sources.table import map_items, map_tables
@@ -63,7 +64,20 @@ class Proposal:
     notes: tuple[str, ...]
 
 
-def propose(items_path: Path, interactions_path: Path | None, source: str = "table") -> Proposal:
+@dataclass(frozen=True)
+class Reading:
+    """How files of the user's own are read: `ingest.encoding` and `ingest.id_format`."""
+
+    encoding: str = "utf-8"
+    id_format: str = AS_WRITTEN
+
+
+def propose(
+    items_path: Path,
+    interactions_path: Path | None,
+    source: str = "table",
+    reading: Reading = Reading(),
+) -> Proposal:
     """Look at the files and say how to ingest them, with the reasons as notes.
 
     They are read whole (the k-core cannot be judged from a sample); nothing is written. A table
@@ -74,8 +88,8 @@ def propose(items_path: Path, interactions_path: Path | None, source: str = "tab
     if source == "table":
         _refuse_known_formats(items_path, interactions_path)
         if interactions_path is None:
-            return _propose_without_log(items_path)
-        columns, raw, seen = _propose_columns(items_path, interactions_path)
+            return _propose_without_log(items_path, reading)
+        columns, raw, seen = _propose_columns(items_path, interactions_path, reading)
     else:
         files = SourceFiles(items_path, interactions_path)
         settings = IngestParams.model_validate({"source": source})
@@ -106,9 +120,11 @@ def propose(items_path: Path, interactions_path: Path | None, source: str = "tab
     )
 
 
-def _propose_without_log(items_path: Path) -> Proposal:
+def _propose_without_log(items_path: Path, reading: Reading) -> Proposal:
     """What fits a table of items alone: every figure is of the ids and the vectors."""
-    frame = read_frame(items_path)
+    if reading.id_format != AS_WRITTEN:
+        raise BadInput("--id-format joins the ids of a log to the items, and there is no log")
+    frame = read_frame(items_path, reading.encoding)
     match = match_items(frame, items_path)
     seen = [_in_words(items_path, match.items), *_records_in_words(match.items, frame)]
     columns = match.as_mapping()
@@ -189,15 +205,24 @@ def _refuse_known_formats(items_path: Path, interactions_path: Path | None) -> N
 
 
 def _propose_columns(
-    items_path: Path, interactions_path: Path
+    items_path: Path, interactions_path: Path, reading: Reading
 ) -> tuple[dict[str, str], RawCatalogue, list[str]]:
-    items, interactions = read_frame(items_path), read_frame(interactions_path)
-    match = match_columns(items, interactions, items_path, interactions_path)
+    items, interactions = (
+        read_frame(path, reading.encoding) for path in (items_path, interactions_path)
+    )
+    form = reading.id_format
+    match = match_columns(items, interactions, items_path, interactions_path, form)
     seen = [_in_words(items_path, match.items), _in_words(interactions_path, match.interactions)]
     seen.append(_order_in_words(match.interactions, interactions))
     seen += _records_in_words(match.items, items)
     columns = match.as_mapping()
-    raw = map_tables(items, interactions, columns, items_path, interactions_path)
+    raw = map_tables(items, interactions, columns, items_path, interactions_path, form)
+    if form != AS_WRITTEN:
+        ids = items[match.items[Items.ITEM_ID]], interactions[match.interactions[Items.ITEM_ID]]
+        seen.append(
+            f"ids of the log, {FORMS[form][1]}, on known items in {coverage(*ids, form):.1%} of "
+            f"the interactions, where as written it is {coverage(*ids):.1%}"
+        )
     return columns, raw, seen
 
 
@@ -215,7 +240,11 @@ def _propose_to_drop(
     they are more than ingest would leave out.
     """
     limit = IngestParams().unknown_items_limit
-    known = on_known_items(log, items, limit, raw.interactions_name)
+    try:
+        known = on_known_items(log, items, limit, raw.interactions_name)
+    except BadInput as error:
+        told = form_in_words(items[Items.ITEM_ID], log[Interactions.ITEM_ID])
+        raise BadInput(f"{error}. {told}" if told else str(error)) from error
     count = log.height - known.height
     if count:
         seen.append(

@@ -1,8 +1,7 @@
-"""Files of one record a line, gzipped or not. Every failure names the file and the line."""
+"""Files of one record a line, packed or not. Every failure names the file and the line."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from collections.abc import Iterator
@@ -12,16 +11,17 @@ from typing import Any
 import polars as pl
 
 from sidmint.errors import BadInput
+from sidmint.sources.packed import opened, readable
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, text) of each line that is not blank; UTF-8, gzip by content.
+    """(line number from 1, text) of each line that is not blank; UTF-8, unpacked.
 
     Raises `BadInput` naming the line after which a damaged or cut-off file cannot be read.
     """
     number = 0
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, line.decode("utf-8")
@@ -54,13 +54,13 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_json_lines(path: Path, schema: dict[str, pl.DataType] | None = None) -> pl.DataFrame:
-    """A JSON Lines file as a table, gzipped or not; with `schema`, only these columns.
+    """A JSON Lines file as a table, packed or not; with `schema`, only these columns.
 
     Polars reads it at many times the speed of `json_rows`, but its errors name no line; so the
     lines are gone through once more when it fails.
     """
     try:
-        return pl.read_ndjson(path, schema=schema, infer_schema_length=None)
+        return pl.read_ndjson(readable(path), schema=schema, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:
         num_lines = sum(1 for _ in json_rows(path))  # raises at the first bad line
         if not num_lines:
@@ -71,10 +71,3 @@ def read_json_lines(path: Path, schema: dict[str, pl.DataType] | None = None) ->
 def first_line(path: Path) -> str:
     """The first line that is not blank, or "" of an empty file."""
     return next((line for _, line in numbered_lines(path)), "")
-
-
-def _opened(path: Path) -> Any:
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    # A .gz that does not begin like one goes through gzip all the same, to fail by its name.
-    return gzip.open(path, "rb") if is_gzip or path.suffix == ".gz" else path.open("rb")

@@ -12,6 +12,7 @@ from sidmint.contracts import Interactions, Items
 from sidmint.errors import BadInput
 from sidmint.sources.column_names import EVENT_COLUMNS, ITEM_COLUMNS, named_like
 from sidmint.sources.instants import as_instants
+from sidmint.sources.item_ids import AS_WRITTEN, coverage, form_in_words
 
 _MEETING = 0.5
 """Item ids of two files meet where more than this share of the events is on known items."""
@@ -39,10 +40,19 @@ class Match:
 
 
 def match_columns(
-    items: pl.DataFrame, interactions: pl.DataFrame, items_path: Path, interactions_path: Path
+    items: pl.DataFrame,
+    interactions: pl.DataFrame,
+    items_path: Path,
+    interactions_path: Path,
+    id_format: str = AS_WRITTEN,
 ) -> Match:
-    """The columns of two tables as read; `BadInput` where no item id, user id or title is found."""
-    item_id, event_item_id = _find_item_ids(items, interactions, items_path, interactions_path)
+    """The columns of two tables as read; `BadInput` where no item id, user id or title is found.
+
+    Item ids meet under `id_format`; where they do not, the error says which form would join them.
+    """
+    item_id, event_item_id = _find_item_ids(
+        items, interactions, items_path, interactions_path, id_format
+    )
     for_items = {Items.ITEM_ID: item_id} | _find_others(ITEM_COLUMNS, items, {item_id})
     _require_found(for_items, Items.TITLE, ITEM_COLUMNS, items, items_path)
     for_events = {Items.ITEM_ID: event_item_id}
@@ -71,7 +81,11 @@ def _names_each_row(values: pl.Series) -> bool:
 
 
 def _find_item_ids(
-    items: pl.DataFrame, interactions: pl.DataFrame, items_path: Path, interactions_path: Path
+    items: pl.DataFrame,
+    interactions: pl.DataFrame,
+    items_path: Path,
+    interactions_path: Path,
+    id_format: str,
 ) -> tuple[str, str]:
     """The first pair of id columns that meet: more than half of the events are on known items.
 
@@ -85,23 +99,18 @@ def _find_item_ids(
     ):
         if not found:
             _require_found({}, Items.ITEM_ID, ITEM_COLUMNS, frame, path)
-    coverage = {(a, b): _coverage(items[a], interactions[b]) for a in in_items for b in in_events}
-    best = max(coverage, key=lambda pair: coverage[pair])
-    if coverage[best] <= _MEETING:
+    pairs = [(a, b) for a in in_items for b in in_events]
+    share = {(a, b): coverage(items[a], interactions[b], id_format) for a, b in pairs}
+    best = max(share, key=lambda pair: share[pair])
+    if share[best] <= _MEETING:
+        told = [form_in_words(items[a], interactions[b]) for a, b in pairs]
         raise BadInput(
             f"the item ids of {items_path.name} ({', '.join(in_items)}) and "
             f"{interactions_path.name} ({', '.join(in_events)}) do not meet: at best "
-            f"{coverage[best]:.0%} of the interactions are on known items; are the files of one "
-            "catalogue, and are ids written alike in both?"
+            f"{share[best]:.0%} of the interactions are on known items; are the files of one "
+            f"catalogue, and are ids written alike in both? {next(filter(None, told), '')}".rstrip()
         )
     return best
-
-
-def _coverage(item_ids: pl.Series, event_item_ids: pl.Series) -> float:
-    if item_ids.dtype.is_nested() or event_item_ids.dtype.is_nested() or not len(event_item_ids):
-        return 0.0
-    known = item_ids.cast(pl.String).unique().implode()
-    return float(event_item_ids.cast(pl.String).is_in(known).mean() or 0.0)  # type: ignore[arg-type]
 
 
 def _find_others(

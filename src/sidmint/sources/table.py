@@ -22,6 +22,8 @@ from sidmint.progress import Track, silent
 from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
 from sidmint.sources.frames import read_frame
 from sidmint.sources.instants import as_instants
+from sidmint.sources.item_ids import AS_WRITTEN, joined
+from sidmint.sources.numbers import as_amounts
 
 EVENT_COLUMNS = (
     Interactions.USER_ID,
@@ -38,14 +40,15 @@ def read_table(
 ) -> RawCatalogue:
     """The user's files under our column names; nothing is dropped."""
     if files.items is not None and files.no_log:
-        return map_items(read_frame(files.items), params.columns, files.items)
+        return map_items(read_frame(files.items, params.encoding), params.columns, files.items)
     items_path, interactions_path = files.both("table")
     return map_tables(
-        read_frame(items_path),
-        read_frame(interactions_path),
+        read_frame(items_path, params.encoding),
+        read_frame(interactions_path, params.encoding),
         params.columns,
         items_path,
         interactions_path,
+        params.id_format,
     )
 
 
@@ -67,10 +70,16 @@ def map_tables(
     columns: Mapping[str, str],
     items_path: Path,
     interactions_path: Path,
+    id_format: str = AS_WRITTEN,
 ) -> RawCatalogue:
-    """Two tables as read, under our names and types; `BadInput` names a column that is missing."""
+    """Two tables as read, under our names and types; `BadInput` names a column that is missing.
+
+    Item ids of the interactions get the spelling of the items, where `id_format` makes them one.
+    """
     described = map_items(items, columns, items_path)
     events = map_events(interactions, columns, interactions_path)
+    ids = events[Interactions.ITEM_ID], described.items[Items.ITEM_ID]
+    events = events.with_columns(joined(*ids, id_format, items_path.name))
     return replace(described, interactions=events, interactions_name=interactions_path.name)
 
 
@@ -119,8 +128,7 @@ def plain_items(items: pl.DataFrame) -> pl.DataFrame:
             words = pl.col(name).cast(pl.List(pl.String))
             items = items.with_columns(words.list.join(joint, ignore_nulls=True))
     if "price" in items.columns and items.schema["price"] == pl.String:
-        digits = pl.col("price").str.replace_all(r"[\s$€£,]", "")
-        items = items.with_columns(digits.cast(pl.Float64, strict=False))
+        items = items.with_columns(as_amounts(items["price"]))
     return items
 
 

@@ -96,7 +96,7 @@ def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], 
             f"{path}: rows of an .npy file follow the items file of source table, and "
             f"ingest.source is {params.ingest.source}; bring Parquet with an item_id column"
         )
-    items = read_frame(layout.inside(params.ingest.items))
+    items = read_frame(layout.inside(params.ingest.items), params.ingest.encoding)
     column = _id_column(params)
     if column not in items.columns:
         raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
