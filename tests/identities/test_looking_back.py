@@ -122,15 +122,34 @@ def test_items_that_come_and_go_are_counted_in_their_own_version(built: Built) -
     assert found.turnover.moved == 0.0
 
 
-def test_another_commit_and_another_input_are_revisions(built: Built) -> None:
+def publish_with_inputs(built: Built, tracked: bool) -> None:
+    """Two more versions, whose input data/raw/items.csv has the hashes aaa and bbb."""
+    (built.root / "data/raw").mkdir()
     for name, md5 in (("one", "aaa"), ("two", "bbb")):
-        dep = {"path": "data/raw/items.csv", "md5": md5, "size": 3}
-        lock = {"stages": {"ingest": {"deps": [dep, {"path": "src/x.py", "md5": "c"}]}}}
+        folder = {"path": "data/raw", "md5": f"{md5}.dir", "size": 3}
+        lock = {"stages": {"ingest": {"deps": [folder, {"path": "src/x.py", "md5": md5}]}}}
         (built.root / "dvc.lock").write_text(yaml.safe_dump(lock))
+        if tracked:
+            output = {"path": "items.csv", "md5": md5, "hash": "md5", "size": 3}
+            dvc_file = built.root / "data/raw/items.csv.dvc"
+            dvc_file.write_text(yaml.safe_dump({"outs": [output]}))
         built.build(name, codes=CODES | {"c": (0, ord(md5[0]) % 8)}, retention=0.6)
         built.publish(name)
+
+
+@pytest.mark.parametrize(
+    ("tracked", "revisions"),
+    [
+        (True, {"raw.data/raw/items.csv": ("aaa", "bbb")}),
+        (False, {"raw.data/raw": ("aaa.dir", "bbb.dir")}),
+    ],
+)
+def test_another_input_is_another_revision(
+    built: Built, tracked: bool, revisions: dict[str, Any]
+) -> None:
+    publish_with_inputs(built, tracked)
     found = compare(built.store.release("v0003"), built.store.release("v0004"))
-    assert found.revisions == {"raw.data/raw/items.csv": ("aaa", "bbb")}
+    assert found.revisions == revisions
 
 
 def test_blame_names_the_version_and_what_was_changed_with_it(built: Built) -> None:
