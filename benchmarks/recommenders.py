@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from quality_runs import RUNS
+from recommender_rows import RESULT_VERSION
 from recommenders_page import write_page
 from row_files import read_lines
 
@@ -39,7 +40,6 @@ from sidmint.recommenders.id_table import with_suffix
 from sidmint.recommenders.storage import make_recommender
 from sidmint.seeds import seed_for
 from sidmint.semantic_ids import resolve_by_suffix
-from sidmint.stages.recommend import RESULT_VERSION
 from sidmint.stages.train import RESULT_VERSION as TOKENIZER_VERSION
 from sidmint.types import Codes, Ints, Pairs
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recommender_rows import RESULT_VERSION
 from recommenders_printed import DEEP_DIVE_NDCG, TABLE_2, TABLE_3, TABLE_5, TIGER
 from scipy.stats import spearmanr
-
-from sidmint.stages.recommend import RESULT_VERSION
 
 Row = Mapping[str, Any]
 

@@ -69,11 +69,11 @@ def train(
     where: str,
     track: Track,
 ) -> tuple[dict[str, float], ...]:
-    """Minimise the loss whose gradients `add_gradients` adds to the parameters' and whose value it
-    returns, given a batch (B, T) of examples padded by -1 on the right.
+    """Minimise the loss whose gradients `add_gradients` adds to those of the parameters.
 
-    What the numbers of an example mean is `add_gradients`' to know: item rows, as a rule. Of each
-    example it takes the mean over `num_targets` things, so that all of them weigh alike.
+    It gets batches (B, T) of examples, padded by -1 on the right, and returns the loss of each.
+    What the numbers of an example mean is its to know: item rows, as a rule. Of each example it
+    takes the mean over `num_targets` things, so that all of them weigh alike.
 
     Returns the curve: epoch, loss, what `judge` saw, seconds. `module` is left in the state
     that `judge` scored highest, or in its last one without a judge. AdamW, gradients clipped
