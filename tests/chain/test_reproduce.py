@@ -200,6 +200,7 @@ def test_uncommitted_changes_are_told_but_for_what_the_release_holds(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # every stage twice
 def test_the_demo_on_a_small_catalogue_is_made_again(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "demo")
     small = {
