@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from releases import CODES, Built, build_workspace, race_to_promote
+from releases import CODES, Built, build_workspace, race_to_promote, refresh_bare
 from sidmint.errors import BadInput, Refused, RegistryConflict
 from sidmint.publishing.acts import ACTS, standings
 from sidmint.publishing.promotion import Stands, decide, promote, propose, retire
@@ -302,5 +302,7 @@ def test_every_act_leads_where_the_table_of_acts_says(built: Built) -> None:
     built.build("two", retention=0.3)
     with pytest.raises(Refused):
         built.publish("two")
+    refresh_bare(built.store, b"later items")
+    assert statuses(built)["v0001.1"] == "champion"
     assert {entry["action"] for entry in built.store.log.entries()} == ACTS.keys()
     assert verify(built.store, snapshot=built.layout.champion).problems == ()
