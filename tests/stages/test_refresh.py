@@ -173,6 +173,16 @@ def test_changed_text_moves_its_id_only_when_asked_and_nobody_gets_the_old_one(
     assert pl.read_parquet(world.built.store.release().file(RETIRED)).equals(spent)
 
 
+def test_where_a_person_must_approve_a_refresh_adds_ids_and_moves_none(world: Refreshing) -> None:
+    world.built.set_params(registry={"path": "registry", "model_name": "m", "approval": "person"})
+    vectors = published_vectors()[:2].copy()
+    vectors[1] = published_vectors()[77]
+    with pytest.raises(Refused, match=r"registry\.approval is person"):
+        world.refresh(batch(names(2), vectors), move_changed=True)
+    assert world.built.store.versions() == ["v0001"]
+    assert world.refresh(batch(["late"], vectors[1:])).version == "v0001.1"
+
+
 def test_a_shifted_batch_is_told_to_retrain_and_nothing_is_written(world: Refreshing) -> None:
     far = batch(names(60, "far"), vectors_of_world(60, seed=6, shift=3.0))
     files = world.built.store.release().manifest["files"]

@@ -20,6 +20,7 @@ from sidmint.gate.rules import Rule, absolute_rules
 from sidmint.gate.verdict import RuleResult, Verdict, result_of
 from sidmint.layout import Layout
 from sidmint.neighbours import extend_index, load_index, replace_vectors, save_index
+from sidmint.params import load_params
 from sidmint.progress import Track, silent
 from sidmint.publishing.arrivals import (
     ROWS_AT_ONCE,
@@ -142,13 +143,20 @@ def _judged(
 def publish_refresh(layout: Layout, store: VersionStore, plan: Plan, by: str = "") -> Published:
     """Make `plan` a minor version and the champion; where there is nothing to do, do nothing.
 
-    `Refused` where the rules do not hold; `RegistryConflict` where another version became champion
+    `Refused` where the rules do not hold, and where ids would move though `registry.approval` is
+    person; `RegistryConflict` where another version became champion
     since. Otherwise as `release.publish`: the whole version or nothing of it.
     """
     plan.require_passed()
     if plan.placed is None:
         return published(store, plan.champion, plan.release.version, changed=False)
     placed = plan.placed
+    if placed.moved and load_params(layout.params).registry.approval == "person":
+        raise Refused(
+            f"registry.approval is person, and a refresh asks nobody: it may add ids, but not move "
+            f"the {len(placed.moved):,} that are published; leave --move-changed out, or train "
+            "again"
+        )
     facts = {
         "action": "refresh",
         "tokenizer": plan.release.manifest["tokenizer"],
