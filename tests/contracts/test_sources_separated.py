@@ -13,11 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput
+from sidmint.layout import Layout
+from sidmint.params import load_params, parse_params
+from sidmint.sources.bring_in import Sources, bring_in
 from sidmint.sources.detect import Reading, propose
 from sidmint.sources.frames import read_frame
 from sidmint.sources.item_ids import FORMS, in_form, joined
 from sidmint.sources.numbers import as_amounts
+from sidmint.stages.ingest import ingest
 
 texts = st.text(alphabet=st.sampled_from("abé,;\t|\"'\n .0"), min_size=1, max_size=12).filter(
     lambda text: text.strip() == text
@@ -240,3 +245,41 @@ def test_joined_ids_have_the_spelling_of_the_items() -> None:
 def test_a_form_of_a_form_is_itself(ids: list[str], form: str) -> None:
     once = in_form(pl.Series("id", ids, dtype=pl.String), form)
     assert in_form(once, form).equals(once)
+
+
+def test_what_init_is_told_of_files_is_what_ingest_reads_them_by(tmp_path: Path) -> None:
+    """Latin-1 with semicolons, ids with zeros in one file alone: from init to the catalogue."""
+    files = tmp_path / "files"
+    files.mkdir()
+    rows = [(f"{n:06}", f"Käse {n}\nfrisch", "1.299,50") for n in range(40)]
+    text = _written(rows, ";", csv.QUOTE_MINIMAL, "\r\n")
+    (files / "i.csv").write_bytes(text.encode("latin-1"))
+    log = [(f"u{user}", str((7 * user + 3 * n) % 40)) for user in range(60) for n in range(10)]
+    pl.DataFrame(log, ["user", "id"], orient="row").write_csv(files / "e.csv")
+    layout = Layout(tmp_path / "w")
+    layout.raw.mkdir(parents=True)
+    reading = Reading("latin-1", "number")
+    bring_in(layout, Sources("table", files / "i.csv", files / "e.csv", None, None, reading))
+    params, artifacts = load_params(layout.params), Artifacts(layout)
+    assert (params.ingest.encoding, params.ingest.id_format) == ("latin-1", "number")
+    ingest(params, artifacts, lambda *_, **__: [])
+    items = artifacts.items()
+    assert items["item_id"].to_list() == [f"{n:06}" for n in range(40)]
+    assert items["title"][3] == "Käse 3\nfrisch"
+    assert items["price"].to_list() == [1299.5] * 40
+    assert set(artifacts.interactions()["item_id"]) == set(items["item_id"])
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"source": "table", "encoding": "klingon"}, "no encoding of text that Python knows"),
+        ({"source": "table", "encoding": "base64"}, "no encoding of text"),
+        ({"source": "movielens", "encoding": "latin-1"}, "are of source table"),
+        ({"source": "synthetic", "id_format": "number"}, "are of source table"),
+        ({"source": "table", "id_format": "upper"}, "id_format"),
+    ],
+)
+def test_a_reading_that_nothing_can_follow_is_refused(section: dict[str, str], told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        parse_params({"ingest": section}, "params.yaml")
