@@ -94,7 +94,10 @@ def two_versions(built: Built) -> Built:
 def test_a_difference_says_what_changed(two_versions: Built) -> None:
     store = two_versions.store
     difference = compare(store.release("v0001"), store.release("v0002"))
-    assert difference.metrics == {"retention_at_100": MetricChange(0.8, 0.75, "worse")}
+    # The first version had no champion to churn against; the second renames every code.
+    churn = {name: change for name, change in difference.metrics.items() if "churn" in name}
+    assert difference.metrics == churn | {"retention_at_100": MetricChange(0.8, 0.75, "worse")}
+    assert (churn["churn"].after, churn["aligned_churn"].after) == (1.0, 0.0)
     assert difference.params == {"seed": (None, 11)}
     items = difference.items
     assert (items.num_before, items.num_after) == (4, 4)
