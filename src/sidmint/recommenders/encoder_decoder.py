@@ -59,7 +59,8 @@ class Attention(nn.Module):
 
     def by_head(self) -> tuple[Tensor, Tensor]:
         """The matrices (h, e, d) that make keys, and those that make values."""
-        keys, values = self.to_keys_values.weight.unflatten(0, (2, self.heads, -1))
+        weight = self.to_keys_values.weight
+        keys, values = weight.view(2, self.heads, self.head_width, weight.shape[1])
         return keys, values
 
 

@@ -198,11 +198,10 @@ class Tiger(NeuralRecommender):
         """Examples of like length, about `_PIECE_TOKENS` tokens of history together."""
         lengths, order = (rows_BT >= 0).sum(dim=1).sort(stable=True)
         tokens = (len(self.module.sizes) * lengths).cumsum(0)
-        _, counts = (tokens // _PIECE_TOKENS).unique_consecutive(return_counts=True)
-        for rows, some in zip(
-            order.split(counts.tolist()), lengths.split(counts.tolist()), strict=True
-        ):
-            yield rows_BT[rows, : int(some[-1])]
+        sizes = (tokens // _PIECE_TOKENS).bincount()
+        for size, last in zip(sizes.tolist(), sizes.cumsum(0).tolist(), strict=True):
+            if size:
+                yield rows_BT[order[last - size : last], : int(lengths[last - 1])]
 
     def known_after(self, histories: Sequences) -> Memory:
         """By the encoder, once a history."""
