@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,8 +33,8 @@ from sidmint.publishing.verify import verify
 
 Damage = Callable[[bytes], bytes]
 
-EACH = 150
-"""Examples a kind of file; six kinds make ten thousand."""
+EACH = int(os.environ.get("SIDMINT_FUZZ_EXAMPLES", "300"))
+"""Examples a kind of file, of six kinds; 1,700 make ten thousand."""
 
 values = st.one_of(
     st.none(),
@@ -237,7 +238,7 @@ def test_a_damaged_table(built: Built, damage: tuple[Any, ...]) -> None:
         "data/champion/history.json",
     ],
 )
-@settings(slowly, max_examples=60)
+@settings(slowly, max_examples=max(EACH // 12, 1))
 @given(damage=damages())
 def test_a_damaged_file_before_the_pointer_is_to_move(
     built: Built, name: str, damage: tuple[Any, ...]
