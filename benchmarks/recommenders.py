@@ -63,7 +63,7 @@ WITHOUT_IDS: dict[str, dict[str, Any]] = {
     "popularity": {},
     "last_item": {},
     "semantic_knn": {},
-    "sasrec": {"batch_size": 256, "epochs": 40, "check_every": 4, "patience": 2},
+    "sasrec": {"batch_size": 128, "epochs": 40, "check_every": 4, "patience": 3},
 }
 """Recommenders that read no code: what ids must be compared with."""
 
