@@ -68,9 +68,9 @@ def against(
 def _churn(version: str, candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """How many items each candidate gives other codes, and how many were its numbers alone."""
     return tuple(
-        f"{each.name} gives {each.metrics['churn']:.1%} of the items that version {version} has "
-        f"too other codes than it does; {each.metrics['aligned_churn']:.1%} if its codes had "
-        "the champion's names."
+        f"Of the items that version {version} has too, {each.name} gives other codes to "
+        f"{each.metrics['churn']:.1%}; to {each.metrics['aligned_churn']:.1%} if its codes had the "
+        "champion's names."
         for each in candidates
         if "churn" in each.metrics
     )
