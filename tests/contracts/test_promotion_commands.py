@@ -32,6 +32,11 @@ def test_the_steps_say_what_they_did_and_mlflow_follows(
     assert (proposed["version"], proposed["status"]) == ("v0001", "proposed")
     assert mlflow.stand == {"v0001": "proposed"}
     assert "is in the registry v0001" in say("propose", "--tokenizer", "one")
+    declined = say("decline", "v0001", "--by", "Ada", "--reason", "want to see the tail first")
+    assert declined.startswith("declined v0001")
+    assert "promote" not in declined
+    with pytest.raises(Refused, match="declined by Ada"):
+        say("promote", "v0001")
     said = say("approve", "v0001", "--by", "Ada", "--reason", "looked at 50 items")
     assert "approved v0001 (champion: nothing)" in said
     assert "next: sidmint promote v0001" in said

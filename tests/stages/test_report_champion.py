@@ -194,8 +194,8 @@ def test_churn_is_told_as_written_and_under_the_champions_names(tmp_path: Path) 
     champion.write_parquet(artifacts.layout.champion_folder / "sids.parquet")
     kept = int((own["code_1"] * 2 == last).sum()) / own.height
     words = " ".join(compared(read_run(params, artifacts)).words)
-    assert f"rq_kmeans gives {1 - kept:.1%} of the items that version v0001 has too other" in words
-    assert "0.0% if its codes had the champion's names" in words
+    assert f"version v0001 has too, rq_kmeans gives other codes to {1 - kept:.1%}" in words
+    assert "to 0.0% if its codes had the champion's names" in words
     page = Page(render(read_run(params, artifacts))).text
     assert "aligned_churn" in page
 

@@ -1,4 +1,4 @@
-"""`sidmint propose`, `approve`, `promote` and `retire`: the way to the champion, step by step."""
+"""`sidmint propose`, `approve`, `decline`, `promote`, `retire`: the way to the champion by steps."""
 
 from __future__ import annotations
 
@@ -58,12 +58,26 @@ def approve(
 
     Needed before `sidmint promote` where registry.approval in params.yaml is person.
     """
+    _decide(version, True, by, reason, as_json)
+
+
+def decline(
+    version: Version,
+    by: Annotated[str, typer.Option(help="Who has looked at it.")],
+    reason: Annotated[str, typer.Option(help="Why it may not be champion, for the log.")],
+    as_json: Json = False,
+) -> None:
+    """Say that a proposed version may not become champion; a later approval takes it back."""
+    _decide(version, False, by, reason, as_json)
+
+
+def _decide(version: str, approved: bool, by: str, reason: str, as_json: bool) -> None:
     from sidmint.publishing.promotion import decide
 
     here = open_workspace()
-    approved = decide(here.params, here.layout, version, True, by, reason)
+    stands = decide(here.params, here.layout, version, approved, by, reason)
     tell_mlflow(here, version, None, moved=False)
-    _tell(approved, as_json, "approved", "")
+    _tell(stands, as_json, "approved" if approved else "declined", "")
 
 
 def promote(

@@ -253,6 +253,7 @@ def register(app: typer.Typer) -> None:
         publish,
         promotion.propose,
         promotion.approve,
+        promotion.decline,
         promotion.promote,
         rollback,
         promotion.retire,

@@ -24,6 +24,8 @@ _MANIFEST: dict[str, type | tuple[type, ...]] = {
     "semantic_ids": dict,
 }
 """What every manifest says, and as what."""
+_OPTIONAL = ("neighbours", "raw", "refresh")
+"""What a manifest may describe; raw: a description of each input."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,9 @@ class Release:
         """manifest.json: origin, layout of the ids, and the sha256 of every other file."""
         manifest = self._json("manifest.json")
         wrong = [name for name, kind in _MANIFEST.items() if not _is(manifest, name, kind)]
+        wrong += [name for name in _OPTIONAL if not isinstance(manifest.get(name) or {}, dict)]
+        if not wrong and not all(isinstance(each, dict) for each in _inputs(manifest)):
+            wrong.append("raw")
         if wrong or not _is_listing(manifest["files"]):
             raise BadInput(
                 f"{self.where}/manifest.json lacks, or says in no known form, "
@@ -209,6 +214,10 @@ class Release:
         if not isinstance(value, dict):
             raise BadInput(f"{self.where}/{name} wants a JSON object, has {type(value).__name__}")
         return value
+
+
+def _inputs(manifest: dict[str, Any]) -> list[Any]:
+    return list((manifest.get("raw") or {}).values())
 
 
 def _is(manifest: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> bool:
