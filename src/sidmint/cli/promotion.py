@@ -1,4 +1,4 @@
-"""`sidmint propose`, `approve`, `decline`, `promote`, `retire`: the way to the champion by steps."""
+"""`sidmint propose`, `approve`, `decline`, `promote`, `retire`: the champion, step by step."""
 
 from __future__ import annotations
 
