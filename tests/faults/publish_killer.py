@@ -10,50 +10,15 @@ somebody adds is stopped too.
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from releases import FACTS, copies, files_of, publish_bare, refresh_bare
 from sidmint.errors import StorageFailed
 from sidmint.publishing.store import VersionStore
-
-_CHANGING = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree"}
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-
-
-def stop_before(step: int, is_full: bool) -> Callable[[], bool]:
-    """From now on, the `step`-th changing call (counted from 1) is never made; was it reached?"""
-    calls = 0
-
-    def count() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == step and is_full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if calls == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _CHANGING or (event == "open" and (arguments[2] or 0) & _WRITING):
-            count()
-
-    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*arguments: Any) -> Any:
-            count()
-            return call(*arguments)
-
-        return counting
-
-    os.fsync = counted(os.fsync)  # neither raises an audit event
-    os.write = counted(os.write)
-    sys.addaudithook(hear)
-    return lambda: calls >= step
+from stopping import stop_before
 
 
 def move(name: str, store: VersionStore) -> None:

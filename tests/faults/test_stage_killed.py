@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from publish_killer import stop_before
 
 from sidmint.artifacts import Artifacts
 from sidmint.layout import Layout
+from stopping import stop_before
 
 OLD = {"first.txt": "old", "second.txt": "old", "only_old.txt": "old"}
 NEW = {"first.txt": "new", "second.txt": "new"}
