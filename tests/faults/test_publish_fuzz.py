@@ -208,15 +208,13 @@ def test_a_damaged_table(built: Built, damage: tuple[Any, ...]) -> None:
     if kind in ("value", "key"):
         table = pl.read_parquet(path)
         column = table.columns[at % len(table.columns)]
-        if kind == "key":
-            table = table.drop(column)
-        else:
-            try:
-                table = table.with_columns(pl.lit(value).alias(column))
-            except (TypeError, OverflowError, pl.exceptions.PolarsError):
-                return
         written = path.parent.parent.parent / "damaged.parquet"
-        table.write_parquet(written)
+        try:
+            changed_to = None if kind == "key" else pl.lit(value).alias(column)
+            table = table.drop(column) if changed_to is None else table.with_columns(changed_to)
+            table.write_parquet(written)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):
+            return  # no column of Parquet holds that
         data = written.read_bytes()
         written.unlink()
     else:
