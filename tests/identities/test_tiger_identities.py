@@ -6,9 +6,17 @@ import torch
 
 from sidmint.errors import BadInput
 from sidmint.recommenders import HeldOut, IdTable, Sequences
+from sidmint.recommenders import tiger as tiger_file
+from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.cases import TEST, TRAIN, VALIDATION, split_sequences
 from sidmint.recommenders.encoder_decoder import Memory
-from sidmint.recommenders.tiger import QUASID_BACKBONE, Tiger, TigerConfig, TigerScorer
+from sidmint.recommenders.tiger import (
+    QUASID_BACKBONE,
+    FirstLook,
+    Tiger,
+    TigerConfig,
+    TigerScorer,
+)
 from sidmint.types import Codes
 
 SIZES = (4, 5, 6)
@@ -113,6 +121,27 @@ def test_the_histories_beside_it_do_not_change_a_list(fitted, log):
         alone = fitted.recommend(log.take(np.array([user])), 10)
         np.testing.assert_array_equal(alone.items[0], together.items[user])
         np.testing.assert_allclose(alone.scores[0], together.scores[user], rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [3, 10, NUM_ITEMS])
+def test_a_first_look_once_a_prefix_finds_what_each_beam_finds(fitted, log, width):
+    memory = fitted.known_after(log)
+    look = FirstLook(fitted.module, fitted._trie)
+    rows, scores = beam_search(fitted._trie, TigerScorer(fitted.module, memory, look), width)
+    wanted_rows, wanted = beam_search(fitted._trie, TigerScorer(fitted.module, memory), width)
+    assert torch.equal(rows, wanted_rows)
+    torch.testing.assert_close(scores, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_first_look_ends_with_the_lists_it_was_for(fitted, log, monkeypatch):
+    made = []
+    monkeypatch.setattr(tiger_file, "FirstLook", lambda *of: made.append(1) or FirstLook(*of))
+    several = fitted.recommend(log, 10)
+    assert (len(made), fitted._first_look) == (1, None)
+    alone = fitted.recommend(log.take(np.array([3])), 10)
+    assert len(made) == 1  # more prefixes than beams
+    np.testing.assert_array_equal(alone.items[0], several.items[3])
 
 
 @torch.no_grad()

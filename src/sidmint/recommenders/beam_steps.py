@@ -27,16 +27,21 @@ class BeamSteps:
         self._norm = body.decoder_norm
         self._layers = [_LayerSteps(layer, memory) for layer in body.decoder_layers]
 
-    def __call__(self, x_BWd: Tensor, parents_BW: Tensor | None) -> Tensor:
+    def __call__(
+        self, x_BWd: Tensor, parents_BW: Tensor | None, has_looked_back: bool = False
+    ) -> Tensor:
         """States (B, W, d); beam w goes on from beam `parents[b, w]` of the call before.
 
-        `parents` is None at the first place.
+        `parents` is None at the first place. Where the first layer `has_looked_back`, `x` is what
+        it had then (`FirstLook`): so for all places after the first, or for none.
         """
         batch, width, _ = x_BWd.shape
         rows = None if parents_BW is None else self._rows(parents_BW)
         x_Ed = x_BWd.flatten(0, 1)
-        for layer in self._layers:
-            x_Ed = layer(x_Ed, batch, rows)
+        for number, layer in enumerate(self._layers):
+            if number or not has_looked_back:
+                x_Ed = layer.look_back(x_Ed, rows)
+            x_Ed = layer.then(x_Ed, batch)
         self._width = width
         return self._norm(x_Ed).view(x_BWd.shape)  # type: ignore[no-any-return]
 
@@ -54,19 +59,32 @@ class _LayerSteps:
         self._history = _History(layer.cross_attention, memory)
         self._before: list[Tensor] = []
 
-    def __call__(self, x_Ed: Tensor, batch: int, rows_E: Tensor | None) -> Tensor:
-        layer = self._layer
-        inputs = layer.norm(x_Ed)
+    def look_back(self, x_Ed: Tensor, rows_E: Tensor | None) -> Tensor:
+        """With what beams find in their own places so far; `rows` are the parents'."""
         if rows_E is not None:
             self._before = [each.index_select(0, rows_E) for each in self._before]
-        self._before.append(layer.attention.to_keys_values(inputs))
-        x_Ed = x_Ed + _look_back(layer.attention, inputs, self._before)
-        asked_BWd = layer.cross_norm(x_Ed).view(batch, -1, x_Ed.shape[1])
+        x_Ed, own = look_back(self._layer, x_Ed, self._before)
+        self._before.append(own)
+        return x_Ed
+
+    def then(self, x_Ed: Tensor, batch: int) -> Tensor:
+        """With what they find in the history, and the feed-forward of it; `x` is overwritten."""
+        asked_BWd = self._layer.cross_norm(x_Ed).view(batch, -1, x_Ed.shape[1])
         x_Ed = x_Ed.add_(self._history(asked_BWd).flatten(0, 1))
-        return x_Ed.add_(layer.feed_forward(x_Ed))
+        return x_Ed.add_(self._layer.feed_forward(x_Ed))
 
 
-def _look_back(attention: SelfAttention, x_Ed: Tensor, places: list[Tensor]) -> Tensor:
+def look_back(layer: DecoderLayer, x_Ed: Tensor, before: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """`x` with what it finds `before` and in itself, and its own keys and values.
+
+    Keys and values (E, 2 * h * e) of a place.
+    """
+    inputs = layer.norm(x_Ed)
+    own = layer.attention.to_keys_values(inputs)
+    return x_Ed + _found(layer.attention, inputs, [*before, own]), own
+
+
+def _found(attention: SelfAttention, x_Ed: Tensor, places: list[Tensor]) -> Tensor:
     """What beams find in their own places, keys and values (E, 2 * h * e) each."""
     if len(places) == 1:
         return attention.from_heads(places[0].chunk(2, dim=1)[1])  # type: ignore[no-any-return]

@@ -18,18 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sidmint.devices import keep_freed_memory
-from sidmint.recommenders.base import RECOMMENDERS
+from sidmint.progress import Track
+from sidmint.recommenders.base import RECOMMENDERS, Recommendations
 from sidmint.recommenders.beam import beam_search
-from sidmint.recommenders.beam_steps import BeamSteps
+from sidmint.recommenders.beam_steps import BeamSteps, look_back
 from sidmint.recommenders.encoder_decoder import EncoderDecoder, Memory, Shape
 from sidmint.recommenders.id_table import IdTable
-from sidmint.recommenders.neural import NeuralConfig, NeuralRecommender
+from sidmint.recommenders.neural import Best, NeuralConfig, NeuralRecommender
 from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.trie import Trie
 from sidmint.settings import Settings
 
 _PIECE_TOKENS = 1024
 """Of a training batch at a time: what layers leave behind for the gradients is 20 kB a token."""
+_FIRST_LOOKS = 1 << 17
+"""The most prefixes that are looked up, not looked back on beam by beam: 4 kB each meanwhile."""
 
 
 class TigerConfig(NeuralConfig):
@@ -137,6 +140,7 @@ class Tiger(NeuralRecommender):
     Config: ClassVar[type[Settings]] = TigerConfig
     config: TigerConfig
     module: TigerModule
+    _first_look: FirstLook | None = None
 
     def build(self, table: IdTable) -> TigerModule:
         """Sets up the trie as well: ids are part of what is decoded."""
@@ -219,8 +223,20 @@ class Tiger(NeuralRecommender):
         return self._search(known, k, k)
 
     def _search(self, known: Memory, k: int, width: int) -> tuple[Tensor, Tensor]:
-        rows, scores = beam_search(self._trie, TigerScorer(self.module, known), width)
+        scorer = TigerScorer(self.module, known, self._first_look)
+        rows, scores = beam_search(self._trie, scorer, width)
         return rows[:, :k], scores[:, :k]
+
+    def _lists(self, histories: Sequences, k: int, best: Best, track: Track) -> Recommendations:
+        """With a `FirstLook` meanwhile, where lists ask for more beams than there are prefixes."""
+        prefixes = sum(map(len, self._trie.codes[:-1]))
+        if prefixes <= min(len(histories) * k, _FIRST_LOOKS):
+            with torch.no_grad():
+                self._first_look = FirstLook(self.module, self._trie)
+        try:
+            return super()._lists(histories, k, best, track)
+        finally:
+            self._first_look = None
 
     def log_probabilities(self, known: Memory) -> Tensor:
         """Over first codes (B, K_1)."""
@@ -232,11 +248,34 @@ class Tiger(NeuralRecommender):
         return sequences.users.astype(np.int64) % self.config.user_tokens
 
 
+class FirstLook:
+    """What the first decoder layer finds in the codes so far: once a prefix, not once a beam.
+
+    No history changes it. For the prefixes of a trie and weights that stand still.
+    """
+
+    def __init__(self, module: TigerModule, trie: Trie) -> None:
+        layer = module.body.decoder_layers[0]
+        _, start = look_back(layer, (module.start + module.places[0]).unsqueeze(0), [])
+        paths = [start]
+        self.levels: list[Tensor] = []
+        """(n, d) of the nodes of each level but the last, as `BeamSteps` goes on from them."""
+        for level, codes in enumerate(trie.codes[:-1]):
+            above = trie.parents(level)
+            paths = [each.index_select(0, above) for each in paths]
+            x = module.table(level)[codes] + module.places[level + 1]
+            found, own = look_back(layer, x, paths)
+            paths.append(own)
+            self.levels.append(found)
+
+
 class TigerScorer:
     """`CodeScorer` of histories: a step of the decoder a level."""
 
-    def __init__(self, module: TigerModule, memory: Memory) -> None:
-        self.module, self._batch = module, len(memory)
+    def __init__(
+        self, module: TigerModule, memory: Memory, first_look: FirstLook | None = None
+    ) -> None:
+        self.module, self._batch, self._first_look = module, len(memory), first_look
         self._step = BeamSteps(module.body, memory)
 
     def first(self) -> Tensor:
@@ -249,5 +288,9 @@ class TigerScorer:
         self, level: int, parents_BW: Tensor, codes_BW: Tensor, nodes_BW: Tensor | None = None
     ) -> Tensor:
         """From the code before."""
-        x = self.module.table(level - 1)[codes_BW] + self.module.places[level]
-        return self.module.of_level(level, self._step(x, parents_BW))
+        if self._first_look is not None and nodes_BW is not None:
+            states = self._step(self._first_look.levels[level - 1][nodes_BW], parents_BW, True)
+        else:
+            x = self.module.table(level - 1)[codes_BW] + self.module.places[level]
+            states = self._step(x, parents_BW)
+        return self.module.of_level(level, states)

@@ -85,12 +85,19 @@ class Trie:
         places = torch.arange(int(starts[-1]), device=nodes_E.device)
         return starts, places + torch.repeat_interleave(first - starts[:-1], counts)
 
+    def parents(self, level: int) -> Tensor:
+        """The node of level `level - 1` above each node of `level`; the root, 0, at level 0."""
+        nodes = torch.arange(len(self.codes[level]), device=self.codes[level].device)
+        if level == 0:
+            return torch.zeros_like(nodes)
+        return torch.searchsorted(self.first_child[level - 1], nodes, right=True) - 1
+
     def paths(self) -> Tensor:
         """(N, L): the node of each level on the way to each item."""
         nodes = torch.arange(self.num_items, device=self.codes[0].device)
         found = [nodes]
-        for edges in reversed(self.first_child):
-            nodes = torch.searchsorted(edges, nodes, right=True) - 1
+        for level in range(self.num_levels - 1, 0, -1):
+            nodes = self.parents(level)[nodes]
             found.append(nodes)
         return torch.stack(found[::-1], dim=1)
 
