@@ -9,6 +9,11 @@ import yaml
 
 from sidmint.errors import BadInput
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # a PyYAML without libyaml
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 _MOST_BYTES = 1 << 20
 _MOST_DEPTH, _MOST_REFERENCES = 100, 20
 """Lists of references to lists of references, nine times over, make a file that never ends."""
@@ -22,10 +27,9 @@ def parse_yaml(data: bytes, where: str) -> dict[Any, Any]:
     """
     if len(data) > _MOST_BYTES:
         raise BadInput(f"{where} has {len(data):,} bytes; a file of settings has at most 1 MiB")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _require_bounds(yaml.parse(data, Loader=loader), where)
-        values = yaml.load(data, Loader=loader)  # noqa: S506 - the safe one, in C where there is one
+        _require_bounds(yaml.parse(data, Loader=SafeLoader), where)
+        values = yaml.load(data, Loader=SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadInput(f"{where} is not valid YAML: {error}") from error
     if values is not None and not isinstance(values, dict):

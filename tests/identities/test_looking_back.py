@@ -78,6 +78,25 @@ def test_an_allowance_that_grows_or_goes_is_looser(
     assert (change[0], change[1].direction) == ("champion.n_eff", direction)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "direction"),
+    [
+        ({"max": 0.1}, {"max": 0.2}, "looser"),
+        ({"max": 0.2}, {"max": 0.1}, "tighter"),
+        ({"max": 0.2}, None, "looser"),
+        (None, {"max": 0.2}, "tighter"),
+        ({"max": 0.2, "severity": "critical"}, {"max": 0.2, "severity": "warning"}, "looser"),
+    ],
+)
+def test_a_budget_of_churn_that_grows_or_goes_is_looser(
+    before: dict[str, Any] | None, after: dict[str, Any] | None, direction: str
+) -> None:
+    old, new = gate(CRITICAL, churn=before), gate(CRITICAL, churn=after)
+    assert {k: c.direction for k, c in threshold_changes(old, new, 1).items()} == {
+        "churn": direction
+    }
+
+
 def test_no_longer_blocking_on_what_cannot_be_told_is_looser() -> None:
     old, new = gate(CRITICAL, cannot_tell="block"), gate(CRITICAL, cannot_tell="warning")
     assert threshold_changes(old, new, 1)["cannot_tell"].direction == "looser"

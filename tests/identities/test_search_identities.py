@@ -3,8 +3,7 @@
 The oracle counts in whole numbers: on their grid, unit vectors are integers times 2^-24.
 """
 
-import warnings
-
+import faiss
 import numpy as np
 import polars as pl
 import pytest
@@ -218,7 +217,6 @@ def test_real_vectors_are_ranked_as_by_whole_numbers(office):
 
 
 def test_faiss_finds_the_targets_where_the_ranks_say(office):
-    faiss = faiss_or_skip()
     vectors = directions(np.load(office / "minilm_l6_v2.npy").astype(np.float32))
     asked = office_cases(office)
     found = CosineSearch(Pool.of(vectors), "cpu").rank(asked)
@@ -240,9 +238,3 @@ def test_faiss_finds_the_targets_where_the_ranks_say(office):
     assert all(
         target in row for target, row in zip(asked.targets[sure], neighbours[sure], strict=True)
     )
-
-
-def faiss_or_skip():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its bindings
-        return pytest.importorskip("faiss")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sidmint.gate.rules import by_metric
-from sidmint.gate.thresholds import LEVEL, AllowanceParams, GateParams, RuleParams
+from sidmint.gate.thresholds import (
+    LEVEL,
+    AllowanceParams,
+    ChurnParams,
+    GateParams,
+    RuleParams,
+)
+
+P = TypeVar("P")
 
 Direction = Literal["looser", "tighter", "other"]
 """`looser`: a table may pass now that was refused before, if perhaps not the other way round."""
@@ -31,10 +39,26 @@ def threshold_changes(
     its level takes that level out of a `_level` one. Where all levels change alike, the answer is
     one line again.
     """
-    rules = _of_rules(before.rules, after.rules, num_levels)
-    allowances = _of_allowances(before.champion, after.champion, num_levels)
-    found = {f"rules.{name}": change for name, change in rules.items()}
-    found |= {f"champion.{name}": change for name, change in allowances.items()}
+    sections = {
+        "rules.": _differing(
+            by_metric(before.rules, num_levels),
+            by_metric(after.rules, num_levels),
+            _rule_gives_way,
+            _rule_words,
+        ),
+        "champion.": _differing(
+            by_metric(before.champion, num_levels),
+            by_metric(after.champion, num_levels),
+            _allowance_gives_way,
+            _allowance_words,
+        ),
+        "": _differing(_budget(before), _budget(after), _budget_gives_way, _budget_words),
+    }
+    found = {
+        f"{section}{name}": change
+        for section, changes in sections.items()
+        for name, change in changes.items()
+    }
     if before.cannot_tell != after.cannot_tell:
         looser = after.cannot_tell == "warning"
         found["cannot_tell"] = ThresholdChange(
@@ -45,47 +69,46 @@ def threshold_changes(
     return dict(sorted(_joined(found, num_levels).items()))
 
 
-def _of_rules(
-    before: Mapping[str, RuleParams], after: Mapping[str, RuleParams], num_levels: int
+def _differing(
+    before: Mapping[str, P],
+    after: Mapping[str, P],
+    gives_way: Callable[[P, P], bool],
+    words: Callable[[P], str],
 ) -> dict[str, ThresholdChange]:
-    old, new = by_metric(before, num_levels), by_metric(after, num_levels)
+    """`gives_way(was, now)`: whether the bound lets pass, or only warns of, what was stopped."""
     changes = {}
-    for name in old.keys() | new.keys():
-        was, now = old.get(name), new.get(name)
+    for name in before.keys() | after.keys():
+        was, now = before.get(name), after.get(name)
         if was != now:
-            looser = now is None or (was is not None and _gives_way(was, now))
+            looser = now is None or (was is not None and gives_way(was, now))
             changes[name] = ThresholdChange(
-                _rule_words(was), _rule_words(now), "looser" if looser else "tighter"
+                None if was is None else words(was),
+                None if now is None else words(now),
+                "looser" if looser else "tighter",
             )
     return changes
 
 
-def _gives_way(was: RuleParams, now: RuleParams) -> bool:
-    """Whether `now` lets a value pass, or only warns of one, that `was` stopped."""
+def _only_warns(was: str, now: str) -> bool:
+    return (was, now) == ("critical", "warning")
+
+
+def _rule_gives_way(was: RuleParams, now: RuleParams) -> bool:
     lower = was.min is not None and (now.min is None or now.min < was.min)
     higher = was.max is not None and (now.max is None or now.max > was.max)
-    return lower or higher or (was.severity, now.severity) == ("critical", "warning")
+    return lower or higher or _only_warns(was.severity, now.severity)
 
 
-def _of_allowances(
-    before: Mapping[str, AllowanceParams], after: Mapping[str, AllowanceParams], num_levels: int
-) -> dict[str, ThresholdChange]:
-    old, new = by_metric(before, num_levels), by_metric(after, num_levels)
-    changes = {}
-    for name in old.keys() | new.keys():
-        was, now = old.get(name), new.get(name)
-        if was != now:
-            looser = now is None or (
-                was is not None
-                and (
-                    now.may_worsen_by > was.may_worsen_by
-                    or (was.severity, now.severity) == ("critical", "warning")
-                )
-            )
-            changes[name] = ThresholdChange(
-                _allowance_words(was), _allowance_words(now), "looser" if looser else "tighter"
-            )
-    return changes
+def _allowance_gives_way(was: AllowanceParams, now: AllowanceParams) -> bool:
+    return now.may_worsen_by > was.may_worsen_by or _only_warns(was.severity, now.severity)
+
+
+def _budget(gate: GateParams) -> dict[str, ChurnParams]:
+    return {} if gate.churn is None else {"churn": gate.churn}
+
+
+def _budget_gives_way(was: ChurnParams, now: ChurnParams) -> bool:
+    return now.max > was.max or _only_warns(was.severity, now.severity)
 
 
 def _joined(changes: dict[str, ThresholdChange], num_levels: int) -> dict[str, ThresholdChange]:
@@ -101,15 +124,15 @@ def _joined(changes: dict[str, ThresholdChange], num_levels: int) -> dict[str, T
     return joined
 
 
-def _rule_words(rule: RuleParams | None) -> str | None:
-    if rule is None:
-        return None
+def _rule_words(rule: RuleParams) -> str:
     bounds = (("min", rule.min), ("max", rule.max))
     parts = [f"{name} {value:g}" for name, value in bounds if value is not None]
     return ", ".join([*parts, rule.severity])
 
 
-def _allowance_words(allowance: AllowanceParams | None) -> str | None:
-    if allowance is None:
-        return None
+def _allowance_words(allowance: AllowanceParams) -> str:
     return f"may worsen by {allowance.may_worsen_by:g}, {allowance.severity}"
+
+
+def _budget_words(budget: ChurnParams) -> str:
+    return f"max {budget.max:g}, {budget.severity}"
