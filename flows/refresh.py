@@ -9,19 +9,17 @@ Between two builds: the champion's tokenizer gives new items ids, beside those t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
-from flows.release import register
-from flows.settings import end_well_on_sigterm
+from flows.afterwards import register, tell
+from flows.command_line import answer
 from sidmint.errors import SidmintError
 from sidmint.layout import Layout, find_workspace
 from sidmint.params import load_params
@@ -94,12 +92,9 @@ def announce(plan: Plan, published: Published) -> dict[str, Any]:
         "num_changed": len(plan.found.changed),
         "num_moved": len(plan.placed.moved) if plan.placed else 0,
         "warnings": list(plan.warnings),
-        "path": str(published.path),
+        "path": published.where,
     }
-    get_run_logger().info(json.dumps(message, sort_keys=True))
-    rows = "\n".join(f"| {key} | {value} |" for key, value in message.items())
-    create_markdown_artifact(f"| | |\n|---|---|\n{rows}", key="refresh")
-    return message
+    return tell(message, key="refresh")
 
 
 def _store(layout: Layout) -> VersionStore:
@@ -116,16 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--by", default="", metavar="NAME", help="who does it, for the log")
     parser.add_argument("--workspace", type=Path, default=Path("."), help="default: here")
     given = parser.parse_args(arguments)
-    end_well_on_sigterm()
-    try:
+
+    def run() -> dict[str, Any]:
         root = find_workspace(given.workspace).root
         vectors = str(given.vectors) if given.vectors else None
-        message = refresh(str(root), str(given.items), vectors, given.move_changed, given.by)
-    except SidmintError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(message, indent=2, sort_keys=True))
-    return 0
+        return refresh(str(root), str(given.items), vectors, given.move_changed, given.by)
+
+    return answer(run)
 
 
 if __name__ == "__main__":

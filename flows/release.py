@@ -12,7 +12,6 @@ swallows.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -21,21 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, pause_flow_run, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Failed
 
-from flows.settings import end_well_on_sigterm
-from sidmint.adapters.dvc_repo import push
-from sidmint.adapters.mlflow_runs import register_version, set_champion, set_statuses
+from flows.afterwards import push_inputs, register, tell
+from flows.command_line import answer
+from sidmint.adapters.mlflow_runs import register_version, set_statuses
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused, SidmintError
 from sidmint.layout import Layout, find_workspace
 from sidmint.params import load_params
-from sidmint.publishing.history import list_versions
-from sidmint.publishing.opening import open_registry
 from sidmint.publishing.promotion import Stands, Way, decide, promote, propose
 from sidmint.publishing.release import Published, publish
 
@@ -81,12 +77,15 @@ def release(
     try:
         if not approved_by and not wait:
             published = publish_leader(layout, tokenizer)
+            if published.changed:
+                push_inputs(layout, published.version)
             register(layout, published)
-            push_inputs(layout, published)
             return announce(published, "")
         if wait:
             _require_server()
         proposed = put_forward(layout, tokenizer)
+        if proposed.changed:  # now: while people decide the workspace may move on
+            push_inputs(layout, proposed.version)
         by = approved_by
         if proposed.status != "champion":
             follow(layout, proposed)
@@ -96,7 +95,6 @@ def release(
                 by = _ask(layout, proposed, wait_seconds, poll_seconds)
         promoted = promote_version(layout, proposed, by)
         register(layout, promoted)
-        push_inputs(layout, promoted)
         return announce(promoted, by)
     except SidmintError as error:  # raised to the caller by the state, without a traceback here
         return Failed(message=str(error), data=error)  # type: ignore[return-value]
@@ -143,24 +141,6 @@ def follow(layout: Layout, proposed: Stands) -> None:
         get_run_logger().warning(f"MLflow does not know {proposed.version} yet: {error}")
 
 
-@task(task_run_name="register", cache_policy=NO_CACHE, persist_result=False)
-def register(layout: Layout, published: Published) -> None:
-    """Let MLflow follow; if that fails, `sidmint reconcile` makes up for it."""
-    params = load_params(layout.params)
-    name = params.registry.model_name
-    register_version(layout, name, published.path)
-    set_champion(layout, name, published.version)
-    rows = list_versions(open_registry(layout, params.registry.path))
-    set_statuses(layout, name, {row.version: row.status for row in rows})
-
-
-@task(task_run_name="push", cache_policy=NO_CACHE, persist_result=False)
-def push_inputs(layout: Layout, published: Published) -> None:
-    """Send the inputs to DVC's default remote, where there is one."""
-    if published.changed:
-        push(layout.root)
-
-
 @task(task_run_name="announce", cache_policy=NO_CACHE, persist_result=False)
 def announce(published: Published, by: str) -> dict[str, Any]:
     """Tell Prefect's log and UI; the message, for whoever passes it on."""
@@ -170,12 +150,9 @@ def announce(published: Published, by: str) -> dict[str, Any]:
         "previous": published.previous,
         "tokenizer": published.manifest["tokenizer"],
         "approved_by": by,
-        "path": str(published.path),
+        "path": published.where,
     }
-    get_run_logger().info(json.dumps(message, sort_keys=True))
-    rows = "\n".join(f"| {key} | {value} |" for key, value in message.items())
-    create_markdown_artifact(f"| | |\n|---|---|\n{rows}", key="release")
-    return message
+    return tell(message, key="release")
 
 
 def _require_server() -> None:
@@ -216,15 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--wait", action="store_true", help="wait for an approval in Prefect")
     given = parser.parse_args(arguments)
-    end_well_on_sigterm()
-    try:
+
+    def run() -> dict[str, Any]:
         root = find_workspace(given.workspace).root
-        message = release(str(root), given.tokenizer, given.approve_by, given.wait)
-    except SidmintError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(message, indent=2, sort_keys=True))
-    return 0
+        return release(str(root), given.tokenizer, given.approve_by, given.wait)
+
+    return answer(run)
 
 
 if __name__ == "__main__":

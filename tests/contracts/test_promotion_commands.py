@@ -28,7 +28,9 @@ def test_the_steps_say_what_they_did_and_mlflow_follows(
     mlflow: Mlflow,
 ) -> None:
     proposed = parsed("propose", "--tokenizer", "one")
-    assert proposed.keys() == {"version", "path", "manifest", "status", "champion", "changed"}
+    assert proposed.keys() == {
+        *("version", "path", "where", "manifest", "status", "champion", "changed"),
+    }
     assert (proposed["version"], proposed["status"]) == ("v0001", "proposed")
     assert mlflow.stand == {"v0001": "proposed"}
     assert "is in the registry v0001" in say("propose", "--tokenizer", "one")

@@ -24,7 +24,8 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     """A workspace under DVC with one input, and no MLflow."""
     monkeypatch.setenv("SIDMINT_WORKSPACE", str(tmp_path / "shop"))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    quiet = SimpleNamespace(register_version=lambda *_: None, set_champion=lambda *_: None)
+    names = ("register_version", "set_champion", "set_statuses")
+    quiet = SimpleNamespace(**dict.fromkeys(names, lambda *_: None))
     monkeypatch.setitem(sys.modules, "sidmint.adapters.mlflow_runs", quiet)
     monkeypatch.setattr("sidmint.adapters.mlflow_runs", quiet, raising=False)
     built = build_workspace(tmp_path / "shop")
@@ -73,6 +74,18 @@ def test_publish_pushes_and_a_version_outlives_the_collection_of_what_is_old(
     assert sent() == 2
     assert "intact" in say("verify")
     assert "0-1" in say("lookup", "a")
+
+
+def test_a_proposal_pushes_what_it_was_made_of_and_its_promotion_nothing(
+    built: Built, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    run_dvc(built.root, "remote", "add", "--default", "store", str(remote))
+    assert "DVC's remote store" in say("propose", "--tokenizer", "one")
+    assert files_below(remote) == 2
+    add(built, "what came while people were deciding")
+    assert "DVC's remote" not in say("promote", "v0001")
+    assert files_below(remote) == 2
 
 
 def test_a_remote_that_is_gone_is_a_warning_after_the_pointer_moved(

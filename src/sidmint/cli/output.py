@@ -28,9 +28,18 @@ def complain(message: str) -> None:
     Errors quote ids and names from files that nobody vouches for. Of the characters that control
     or hide text (category C) only the ends of lines are kept.
     """
-    visible = (
+    errors.print("error", style="bold red", end=": ")
+    errors.print(_visible(message), markup=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print a warning to stderr, as plain as `complain` prints an error."""
+    errors.print("warning", style="bold yellow", end=": ")
+    errors.print(_visible(message), markup=False, soft_wrap=True)
+
+
+def _visible(message: str) -> str:
+    return "".join(
         letter if letter == "\n" or unicodedata.category(letter)[0] != "C" else " "
         for letter in message
     )
-    errors.print("error", style="bold red", end=": ")
-    errors.print("".join(visible), markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ import typer
 
 from sidmint.cli.output import console, emit
 from sidmint.cli.people import By, overridden, user
+from sidmint.cli.pushing import push_inputs
 from sidmint.cli.telling_mlflow import tell_mlflow
 from sidmint.cli.workspace import open_workspace
 
@@ -45,6 +46,7 @@ def propose(
     )
     if proposed.changed:
         tell_mlflow(here, proposed.version, proposed.path, moved=False)
+        push_inputs(here, proposed.version)
     _tell(proposed, as_json, "proposed", "nothing to propose: this table is in the registry")
 
 
@@ -124,7 +126,7 @@ def _tell(stands: Stands, as_json: bool, done: str, nothing: str) -> None:
         said = done if stands.changed else nothing
         champion = f"champion: {stands.champion or 'nothing'}"
         console.print(f"{said} [bold]{stands.version}[/] ({champion})")
-        console.print(f"  {stands.path}", markup=False, soft_wrap=True)
+        console.print(f"  {stands.where}", markup=False, soft_wrap=True)
         if stands.status in ("proposed", "approved"):
             console.print(f"  next: sidmint promote {stands.version}", markup=False)
 
@@ -138,6 +140,6 @@ def _tell_move(promoted: Published, as_json: bool) -> None:
             return
         before = f"(before: {promoted.previous or 'nothing'})"
         console.print(f"promoted [bold]{promoted.version}[/] {before}")
-        console.print(f"  {promoted.path}", markup=False, soft_wrap=True)
+        console.print(f"  {promoted.where}", markup=False, soft_wrap=True)
 
     emit({**asdict(promoted), "path": str(promoted.path)}, as_json, render)

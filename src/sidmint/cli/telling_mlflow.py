@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sidmint.cli.output import errors
+from sidmint.cli.output import warn
 from sidmint.cli.workspace import Workspace, open_store
 
 
@@ -25,10 +25,7 @@ def tell_mlflow(here: Workspace, version: str, new: Path | None, moved: bool) ->
         statuses = {row.version: row.status for row in list_versions(open_store())}
         mlflow_runs.set_statuses(here.layout, name, statuses)
     except Exception as error:
-        errors.print("warning", style="bold yellow", end=": ")
-        errors.print(
+        warn(
             f"the registry knows what was done to {version}, but MLflow does not know it yet "
-            f"({type(error).__name__}: {error}); `sidmint reconcile` tells it",
-            markup=False,
-            soft_wrap=True,
+            f"({type(error).__name__}: {error}); `sidmint reconcile` tells it"
         )

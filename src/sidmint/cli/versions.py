@@ -15,10 +15,11 @@ from sidmint.cli.export import export
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
+from sidmint.cli.pushing import push_inputs
 from sidmint.cli.reproduce import reproduce
 from sidmint.cli.telling_mlflow import tell_mlflow
-from sidmint.cli.workspace import Workspace, open_store, open_workspace
-from sidmint.errors import Refused, SidmintError
+from sidmint.cli.workspace import open_store, open_workspace
+from sidmint.errors import Refused
 
 if TYPE_CHECKING:
     from sidmint.publishing.release import Published
@@ -53,7 +54,7 @@ def publish(
     )
     if published.changed:
         tell_mlflow(here, published.version, published.path, moved=True)
-    _push(here, published)
+        push_inputs(here, published.version)
     _tell(published, as_json, "published", "nothing to publish: this table is already champion")
 
 
@@ -208,27 +209,6 @@ def _refreshed(manifest: dict[str, Any]) -> dict[str, str]:
 def _commit(manifest: dict[str, object]) -> str:
     changed = " and uncommitted changes" if manifest["git_changed"] else ""
     return f"{manifest['git_commit']}{changed}" if manifest["git_commit"] else "-"
-
-
-def _push(here: Workspace, published: Published) -> None:
-    """Send the inputs to DVC's default remote, where there is one: others can rerun them then."""
-    from sidmint.adapters.dvc_repo import push
-
-    if not published.changed:
-        return
-    try:
-        remote = push(here.layout.root)
-    except SidmintError as error:
-        errors.print("warning", style="bold yellow", end=": ")
-        errors.print(
-            f"{published.version} is champion, but its inputs are not in DVC's remote yet: "
-            f"{error}; `dvc push` sends them",
-            markup=False,
-            soft_wrap=True,
-        )
-    else:
-        if remote:
-            errors.print(f"inputs and outputs are in DVC's remote {remote}", markup=False)
 
 
 def _tell(published: Published, as_json: bool, done: str, nothing: str) -> None:

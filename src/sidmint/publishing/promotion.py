@@ -44,6 +44,9 @@ class Stands:
 
     version: str
     path: Path
+    """Its files on this disk."""
+    where: str
+    """The place as messages name it."""
     manifest: Mapping[str, Any]
     status: Status
     champion: str | None
@@ -232,6 +235,7 @@ def _stands(store: VersionStore, version: str, changed: bool) -> Stands:
     return Stands(
         version=version,
         path=release.whole(),
+        where=release.where,
         manifest=release.manifest,
         status=_standing(store.log.entries(), version).status,
         champion=champion.version if champion else None,
