@@ -74,7 +74,7 @@ def test_the_same_registry_gives_the_same_bytes(built: Built) -> None:
 
 
 def test_a_damaged_registry_is_told_on_the_page_and_by_the_exit_code(built: Built) -> None:
-    (built.store.versions_folder / "v0001" / "stray").write_text("?")
+    (built.store.folder / "versions" / "v0001" / "stray").write_text("?")
     path = built.root.parent / "audit.html"
     result = CliRunner().invoke(app, ["audit", "--html", str(path), "--json"])
     assert isinstance(result.exception, Refused)

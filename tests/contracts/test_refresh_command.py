@@ -212,7 +212,7 @@ def test_bad_input_leaves_with_2_and_changes_nothing(
 
 
 def test_nothing_published_is_nothing_to_refresh(world: Refreshing, tmp_path: Path) -> None:
-    world.built.store.pointer_file.unlink()
+    (world.built.store.folder / "champion.json").unlink()
     with pytest.raises(BadInput, match="nothing is published"):
         say("refresh", *given(tmp_path))
 

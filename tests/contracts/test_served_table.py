@@ -282,7 +282,7 @@ def test_what_is_no_registry_and_what_was_never_champion_is_refused(tmp_path: Pa
         sidmint.load(tmp_path / "nowhere")
     store = VersionStore(tmp_path)
     publish_bare(store)
-    shutil.copytree(store.versions_folder / "v0001", store.versions_folder / "v0002")
+    shutil.copytree(store.folder / "versions" / "v0001", store.folder / "versions" / "v0002")
     with pytest.raises(BadInput, match="v0002 is in no line of the log"):
         sidmint.load(tmp_path, "v0002")
 

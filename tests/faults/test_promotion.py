@@ -187,7 +187,7 @@ def test_a_retired_version_is_champion_no_more(built: Built) -> None:
         raise_up(built, "v0001")
     with pytest.raises(Refused, match="v0001 is retired"):
         approve(built, "v0001")
-    assert (built.store.versions_folder / "v0001" / "sids.parquet").is_file()
+    assert (built.store.folder / "versions" / "v0001" / "sids.parquet").is_file()
     assert verify(built.store, snapshot=built.layout.champion).problems == ()
 
 
@@ -236,7 +236,7 @@ def test_a_damaged_proposal_is_neither_approved_nor_promoted(built: Built, act: 
 
 def test_a_version_that_no_line_names_is_not_promoted(built: Built) -> None:
     put_forward(built, "one")
-    versions = built.store.versions_folder
+    versions = built.store.folder / "versions"
     shutil.copytree(versions / "v0001", versions / "v0007")
     for act in (approve, raise_up, take_out):
         with pytest.raises(BadInput, match="v0007 is in no line of the log"):

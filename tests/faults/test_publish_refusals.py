@@ -247,7 +247,7 @@ def test_rolling_back_goes_back_step_by_step_and_not_to_and_fro(built: Built) ->
 
 def test_a_version_that_was_never_champion_cannot_become_it_by_rollback(built: Built) -> None:
     built.publish("one")
-    versions = built.store.versions_folder
+    versions = built.store.folder / "versions"
     shutil.copytree(versions / "v0001", versions / "v0007")
     with pytest.raises(BadInput, match="v0007 is in no line of the log"):
         rollback(built.params, built.layout, to="v0007")

@@ -78,7 +78,7 @@ def retell(built: Built, change: Callable[[list[dict[str, Any]]], Any]) -> None:
             facts["approval"] = now.get(approval, "0")
         sealed.append(seal(facts, sealed[-1] if sealed else None))
     built.store.log.path.write_bytes(b"".join(map(to_line, sealed)))
-    built.store.pointer_file.write_bytes(Head(sealed[-1]).to_bytes())
+    (built.store.folder / "champion.json").write_bytes(Head(sealed[-1]).to_bytes())
 
 
 def test_a_true_story_has_no_problem(built: Built) -> None:

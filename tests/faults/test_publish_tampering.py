@@ -94,7 +94,7 @@ def test_a_stray_file_is_found(store: VersionStore, place: str) -> None:
 def test_a_missing_file_and_a_missing_version_are_found(store: VersionStore) -> None:
     store.release("v0001").file("report.html").unlink()
     assert verify(store).problems == ("v0001: report.html is missing",)
-    (store.versions_folder / "v0001").rename(store.folder.parent / "elsewhere")
+    (store.folder / "versions" / "v0001").rename(store.folder.parent / "elsewhere")
     assert verify(store).problems == ("v0001 is in the log, but its folder is gone",)
 
 
@@ -154,12 +154,12 @@ def test_an_empty_log_under_a_later_pointer_is_not_written_over(store: VersionSt
 
 
 def test_a_pointer_that_was_edited_or_removed_is_found(store: VersionStore) -> None:
-    text = store.pointer_file.read_bytes()
-    change(store.pointer_file, text.replace(b"v0002", b"v0001"))
+    text = (store.folder / "champion.json").read_bytes()
+    change((store.folder / "champion.json"), text.replace(b"v0002", b"v0001"))
     assert any("champion.json is damaged" in problem for problem in verify(store).problems)
     with pytest.raises(BadInput, match="damaged"):
         store.release()
-    store.pointer_file.unlink()
+    (store.folder / "champion.json").unlink()
     assert any("champion.json is gone" in problem for problem in verify(store).problems)
     with pytest.raises(Refused, match="gone"):
         publish_bare(store)
@@ -196,6 +196,6 @@ def test_a_link_never_becomes_part_of_a_release(tmp_path: Path) -> None:
 
 
 def test_a_linked_folder_is_no_version(store: VersionStore) -> None:
-    os.symlink(store.versions_folder / "v0001", store.versions_folder / "v0009")
+    os.symlink(store.folder / "versions" / "v0001", store.folder / "versions" / "v0009")
     assert store.versions() == ["v0001", "v0002"]
     assert verify(store).problems == ("versions/v0009 does not belong in the registry",)

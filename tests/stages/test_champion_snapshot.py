@@ -133,7 +133,7 @@ def test_a_version_that_is_champion_again_counts_as_rolled_back_no_more(built: B
 
 def test_a_version_that_was_never_champion_has_no_place_in_history(built: Built) -> None:
     built.publish("one")
-    shutil.copytree(built.store.release("v0001").folder, built.store.versions_folder / "v0002")
+    shutil.copytree(built.store.release("v0001").folder, built.store.folder / "versions" / "v0002")
     assert [each["version"] for each in version_history(built.store)] == ["v0001"]
 
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import yaml
 
 from sidmint.errors import BadInput, Refused, StorageFailed
+from sidmint.yaml_files import parse_yaml
 
 Effect = Literal["Ran", "Restored", "Cached"]
 """A node's command ran; its outputs came out of DVC's run cache; or it was up to date."""
@@ -106,7 +107,7 @@ def build_digest(root: Path, graph: Graph) -> str:
     order in which the stages ended and whatever else the lock file still remembers.
     """
     path = root / "dvc.lock"
-    locked = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    locked = parse_yaml(path.read_bytes(), str(path)) if path.is_file() else {}
     entries = locked.get("stages", {})
     known = {node: entries[node] for node in graph.nodes if node in entries}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()

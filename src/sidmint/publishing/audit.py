@@ -68,14 +68,18 @@ class AuditLog:
 
     def entries(self) -> list[Entry]:
         """Every whole line, oldest first; `Refused`, naming the line, if the chain is broken."""
-        entries, problems, _ = self._read()
+        return self._sound()[0]
+
+    def _sound(self) -> tuple[list[Entry], bytes]:
+        """The entries of a log that verifies, and the bytes after its last line end."""
+        entries, problems, torn = self._read()
         if problems:
             raise Refused(
                 f"{self.where} is damaged: {problems[0]}; nothing is added to a log that "
                 "does not verify. Restore it from a copy; `sidmint verify` "
                 "lists every problem"
             )
-        return entries
+        return entries, torn
 
     def readable(self) -> list[Entry]:
         """Every line that can be read as an entry, of a damaged log too."""
@@ -105,8 +109,7 @@ class AuditLog:
         Only appends: of a line that was half written the rest is added. Raises `Refused`
         when log and pointer disagree in any other way.
         """
-        entries = self.entries()
-        torn = self._read()[2]
+        entries, torn = self._sound()
         if _is_head(entries, torn, newest):
             return False
         if newest is None or not _is_pending(entries, torn, newest):

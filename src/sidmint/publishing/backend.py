@@ -40,8 +40,8 @@ class Backend(ABC):
         """Names of what stands as whole versions, in no order."""
 
     @abstractmethod
-    def release(self, version: str) -> Release:
-        """A version of `version_names`, to read from."""
+    def release(self, version: str) -> Release | None:
+        """A version to read from; None where there is none of that name."""
 
     @abstractmethod
     def as_stored(self, version: str) -> AbstractContextManager[Path]:

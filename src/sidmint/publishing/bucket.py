@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sidmint.errors import BadInput, Refused, StorageFailed
+from sidmint.errors import Refused, StorageFailed
 from sidmint.publishing.audit import AuditLog
 from sidmint.publishing.backend import CHAMPION, LOG, VERSIONS, Backend
 from sidmint.publishing.files import digest, files_in
@@ -56,11 +56,11 @@ class BucketBackend(Backend):
         keys = [PurePosixPath(key).parts for key in self._objects.names(VERSIONS)]
         return [key[1] for key in keys if len(key) == 3 and key[2] == _MANIFEST]
 
-    def release(self, version: str) -> Release:
+    def release(self, version: str) -> Release | None:
         """Its manifest as it is in the bucket; other files when they are asked for."""
         found = self._objects.read(f"{VERSIONS}/{version}/{_MANIFEST}")
         if found is None:
-            raise BadInput(f"there is no version {version!r} in {self.where}")
+            return None
         manifest = found[0]
         folder = self._kept(version, manifest)
         if not (folder / _MANIFEST).is_file():
@@ -136,14 +136,16 @@ class BucketBackend(Backend):
 
     def strangers(self, versions: Collection[str]) -> list[str]:
         """Objects that nobody here writes; a claimed version's own are of its unfinished upload."""
-        known = {*versions, *(PurePosixPath(key).name for key in self._objects.names("claims"))}
-        found = []
-        for key in self._objects.names(""):
-            top, *inner = PurePosixPath(key).parts
-            own = top in (CHAMPION, LOG) if not inner else top == "claims"
-            if not own and not (top == VERSIONS and inner and inner[0] in known):
-                found.append(key)
-        return found
+        keys = [(key, PurePosixPath(key).parts) for key in self._objects.names("")]
+        claimed = {parts[1] for _, parts in keys if parts[0] == "claims" and len(parts) == 2}
+        known = {*versions, *claimed}
+
+        def is_own(top: str, *inner: str) -> bool:
+            if not inner:
+                return top in (CHAMPION, LOG)
+            return top == "claims" or (top == VERSIONS and inner[0] in known)
+
+        return [key for key, parts in keys if not is_own(*parts)]
 
     def _kept(self, version: str, manifest: bytes) -> Path:
         return self.folder / hashlib.sha256(manifest).hexdigest()[:16] / version

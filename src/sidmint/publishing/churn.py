@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import SemanticIds
 from sidmint.publishing.difference import code_stability
-from sidmint.publishing.snapshot import CHAMPION_TABLE
+from sidmint.publishing.snapshot import CHAMPION_TABLE, read_champion
 
 
 def churn_figures(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:
@@ -18,9 +16,8 @@ def churn_figures(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:
     Both are 1 where the champion's ids have another number of levels. Empty without a champion,
     where data/champion holds no table, and where the tables share no item.
     """
-    layout = artifacts.layout
-    path = layout.champion_folder / CHAMPION_TABLE
-    if not path.is_file() or json.loads(layout.champion.read_bytes()).get("version") is None:
+    path = artifacts.layout.champion_folder / CHAMPION_TABLE
+    if not path.is_file() or read_champion(artifacts.layout) is None:
         return {}
     champion, own = pl.read_parquet(path), artifacts.table("assign", "sids", tokenizer)
     if own.join(champion, on=SemanticIds.ITEM_ID, how="semi").is_empty():

@@ -6,11 +6,8 @@ does not follow.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items, SemanticIds
@@ -24,7 +21,7 @@ from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.publishing.churn import churn_figures
 from sidmint.publishing.judged import MEASURING_STAGES
-from sidmint.publishing.snapshot import cases_by_id, read_cases
+from sidmint.publishing.snapshot import cases_by_id, read_cases, read_champion
 from sidmint.seeds import generator_for
 
 _ALL_OF_IT = (-1.0, 1.0)
@@ -45,7 +42,7 @@ class Basis:
 def basis(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Basis:
     """The basis of a verdict on the table of `tokenizer`, by today's params and champion."""
     measurements = measured(artifacts, tokenizer, track)
-    champion = _champion(artifacts.layout.champion)
+    champion = read_champion(artifacts.layout)
     paired = _paired(params, artifacts, tokenizer, champion) if champion else {}
     has_no_log = _has_no_log(artifacts, measurements)
     thresholds, left_out = _applicable(params, has_no_log, champion, paired)
@@ -172,16 +169,6 @@ def _paired(
                 low, high, row["champion"], row["num_cases"]
             )
     return found
-
-
-def _champion(path: Path) -> Champion | None:
-    try:
-        snapshot: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} is not there; `sidmint run` writes it from the registry") from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not valid JSON: {error}") from error
-    return Champion.parse(snapshot, str(path))
 
 
 def _num_levels(artifacts: Artifacts, tokenizer: str) -> int:

@@ -57,9 +57,10 @@ class LocalBackend(Backend):
         folders = (path for path in self._versions.iterdir() if not path.is_symlink())
         return [path.name for path in folders if path.is_dir()]
 
-    def release(self, version: str) -> Release:
+    def release(self, version: str) -> Release | None:
         """The version's own folder."""
-        return Release(version, self._versions / version)
+        folder = self._versions / version
+        return Release(version, folder) if folder.is_dir() and not folder.is_symlink() else None
 
     def as_stored(self, version: str) -> AbstractContextManager[Path]:
         """The version's own folder."""

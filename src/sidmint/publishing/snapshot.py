@@ -25,6 +25,7 @@ import polars as pl
 from sidmint.artifacts import dump_json, require_numbers
 from sidmint.contracts import Items
 from sidmint.errors import BadInput
+from sidmint.gate.rules import Champion
 from sidmint.layout import Layout
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry
@@ -154,6 +155,18 @@ def cases_by_id(cases: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
     named = [item_ids.gather(cases[f"{side}_row"]).alias(f"{side}_id") for side in _SIDES]
     figures = [name for name in cases.columns if name.endswith(("_better", "_tied"))]
     return cases.select("user_id", *named, *figures)
+
+
+def read_champion(layout: Layout) -> Champion | None:
+    """The champion that the workspace knows; None where nothing is published."""
+    path = layout.champion
+    try:
+        snapshot: Any = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} is not there; `sidmint run` writes it from the registry") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not valid JSON: {error}") from error
+    return Champion.parse(snapshot, str(path))
 
 
 def read_cases(layout: Layout, version: str) -> ChampionCases | None:

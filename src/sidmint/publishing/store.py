@@ -26,7 +26,7 @@ from sidmint.errors import BadInput, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
 from sidmint.publishing.acts import in_words, moves
 from sidmint.publishing.audit import AuditLog, Entry, seal
-from sidmint.publishing.backend import CHAMPION, VERSIONS, Backend
+from sidmint.publishing.backend import CHAMPION, Backend
 from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
 from sidmint.publishing.local import LocalBackend
 from sidmint.publishing.versions import Head, Pointer, Release
@@ -64,16 +64,6 @@ class VersionStore:
     def folder(self) -> Path:
         """Where its files lie on this disk."""
         return self.backend.folder
-
-    @property
-    def versions_folder(self) -> Path:
-        """Where the versions of a registry in a folder are."""
-        return self.folder / VERSIONS
-
-    @property
-    def pointer_file(self) -> Path:
-        """champion.json of a registry in a folder."""
-        return self.folder / CHAMPION
 
     def champion(self) -> Pointer | None:
         """The pointer as it is now; None where nothing was ever champion."""
@@ -114,12 +104,11 @@ class VersionStore:
                 )
             version = pointer.version
         safe_name(version, "version")
-        known = self.versions()
-        if version not in known:
-            raise BadInput(
-                f"there is no version {version!r} in {self.where}{_nearest(version, known)}"
-            )
-        return self.backend.release(version)
+        found = self.backend.release(version) if _VERSION.fullmatch(version) else None
+        if found is None:
+            nearest = _nearest(version, self.versions())
+            raise BadInput(f"there is no version {version!r} in {self.where}{nearest}")
+        return found
 
     def publish(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def _story(store: VersionStore, head: Head | None, snapshot: Path | None) -> lis
         return []
     entries = _entries(store, head)
 
+    @cache
     def manifest_of(version: str) -> Any:
         try:
             return json.loads(store.release(version).file("manifest.json").read_bytes())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import polars as pl
 
 from sidmint.artifacts import Artifacts
@@ -15,7 +13,7 @@ from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.publishing.churn import churn_figures
-from sidmint.publishing.snapshot import cases_by_id, read_cases, read_history
+from sidmint.publishing.snapshot import cases_by_id, read_cases, read_champion, read_history
 from sidmint.reporting.page import render
 from sidmint.reporting.run import Candidate, PastVersion, Run
 from sidmint.types import Outcome
@@ -36,7 +34,7 @@ def report(params: Params, artifacts: Artifacts, track: Track = silent) -> Outco
 
 def read_run(params: Params, artifacts: Artifacts) -> Run:
     """Everything the page shows. `BadInput` names the stage that has not run."""
-    items, champion = artifacts.items(), _champion(artifacts)
+    items, champion = artifacts.items(), read_champion(artifacts.layout)
     return Run(
         title=params.report.title,
         seed=params.seed,
@@ -114,14 +112,3 @@ def _history(artifacts: Artifacts) -> tuple[PastVersion, ...] | None:
             f"{artifacts.layout.champion_folder} holds a history of another form ({error}); "
             "`sidmint run` brings it from the registry"
         ) from error
-
-
-def _champion(artifacts: Artifacts) -> Champion | None:
-    path = artifacts.layout.champion
-    try:
-        snapshot = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} is not there; `sidmint run` writes it from the registry") from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not valid JSON: {error}") from error
-    return Champion.parse(snapshot, str(path))
