@@ -62,7 +62,7 @@ def refresh(
 def read(layout: Layout, release: Release, items: Path, vectors: Path | None) -> Arrivals:
     """The items of the file, as the champion's encoder reads them."""
     params = load_params(layout.params)
-    given = read_new_items(items, vectors, params.ingest.columns)
+    given = read_new_items(items, vectors, params.ingest.columns, params.ingest.encoding)
     return read_arrivals(given, release, layout.root, params.embed.batch_size)
 
 

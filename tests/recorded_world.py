@@ -15,6 +15,12 @@ from releases import Built, build_workspace
 from sidmint.adapters.mlflow_runs import tracking_uri
 from sidmint.tokenizers import make_tokenizer, storage
 
+MLFLOW_S_OWN = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
+]
+"""Warnings of what MLflow uses of SQLAlchemy, and of the type hints of its modules."""
+
 
 def recorded_world(root: Path, migrated_database: Path) -> Built:
     """The workspace of `releases` with data, curves and metrics of the stages before."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +30,7 @@ from sidmint.params import parse_params
 from sidmint.stages.assign import assign
 from sidmint.stages.embed import embed
 from sidmint.tokenizers import make_tokenizer, storage
+from version_commands import Mlflow, stub_mlflow
 from workspaces import tree_digests
 
 app = typer.Typer()
@@ -40,16 +39,8 @@ command.register(app)
 
 
 @pytest.fixture(autouse=True)
-def mlflow(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """Stands for `sidmint.adapters.mlflow_runs`: what it was told."""
-    told: list[tuple[str, ...]] = []
-    stub = SimpleNamespace(
-        register_version=lambda _, name, folder: told.append(("register", name, folder.name)),
-        set_champion=lambda _, name, version: told.append(("champion", name, version)),
-    )
-    monkeypatch.setitem(sys.modules, "sidmint.adapters.mlflow_runs", stub)
-    monkeypatch.setattr("sidmint.adapters.mlflow_runs", stub, raising=False)
-    return told
+def mlflow(monkeypatch: pytest.MonkeyPatch) -> Mlflow:
+    return stub_mlflow(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +78,7 @@ def given(folder: Path, num: int = 9, **world: Any) -> tuple[str, ...]:
 
 
 def test_new_items_are_published_beside_the_champion(
-    world: Refreshing, tmp_path: Path, mlflow: list[tuple[str, ...]]
+    world: Refreshing, tmp_path: Path, mlflow: Mlflow
 ) -> None:
     found = json.loads(say("refresh", *given(tmp_path), "--by", "ana", "--json"))
     assert found.keys() == {
@@ -97,7 +88,8 @@ def test_new_items_are_published_beside_the_champion(
     assert (found["champion"], found["version"], found["published"]) == ("v0001", "v0001.1", True)
     assert (found["num_read"], found["num_new"], found["reasons"]) == (9, 9, [])
     assert found["metrics"]["num_items"] == NUM_PUBLISHED + 9
-    assert mlflow == [("register", "m", "v0001.1"), ("champion", "m", "v0001.1")]
+    assert mlflow.told == [("register", "m", "v0001.1"), ("champion", "m", "v0001.1")]
+    assert mlflow.stand == {"v0001": "published", "v0001.1": "champion"}
     assert world.built.store.log.entries()[-1]["by"] == "ana"
     assert "v0001.1" in say("versions")
     assert "9 new items, 0 moved; trained as v0001" in say("show")
@@ -270,6 +262,17 @@ def test_columns_are_mapped_as_params_say(texts: Built, tmp_path: Path) -> None:
         BadInput, match=r"lacks the column 'name' that ingest\.columns\.items\.title"
     ):
         say("refresh", str(path))
+
+
+def test_a_file_is_read_in_the_encoding_of_the_catalogue(texts: Built, tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_bytes("item_id,title\nn1,étagère red desk M\n".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"new\.csv"):
+        say("refresh", str(path))
+    texts.set_params(
+        ingest={"source": "table", "items": "data/raw/items.csv", "encoding": "latin-1"}
+    )
+    assert json.loads(say("refresh", str(path), "--json"))["num_new"] == 1
 
 
 def test_a_column_of_the_template_is_wanted(texts: Built, tmp_path: Path) -> None:

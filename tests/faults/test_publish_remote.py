@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from releases import Built, build_workspace
 from s3 import S3, keys
-from sidmint.cli import versions
 from small_graph import run_dvc
-
-app = typer.Typer()
-versions.register(app)
+from version_commands import app, stub_mlflow
 
 
 @pytest.fixture
@@ -24,10 +18,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     """A workspace under DVC with one input, and no MLflow."""
     monkeypatch.setenv("SIDMINT_WORKSPACE", str(tmp_path / "shop"))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    names = ("register_version", "set_champion", "set_statuses")
-    quiet = SimpleNamespace(**dict.fromkeys(names, lambda *_: None))
-    monkeypatch.setitem(sys.modules, "sidmint.adapters.mlflow_runs", quiet)
-    monkeypatch.setattr("sidmint.adapters.mlflow_runs", quiet, raising=False)
+    stub_mlflow(monkeypatch)
     built = build_workspace(tmp_path / "shop")
     run_dvc(built.root, "init", "-q", "--no-scm")
     add(built, "the first catalogue")

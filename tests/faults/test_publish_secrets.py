@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recorded_world import recorded_world
+from recorded_world import MLFLOW_S_OWN, recorded_world
 from releases import Built
 from sidmint.adapters.mlflow_runs import record_build, register_version, set_champion
 
@@ -20,10 +20,7 @@ PLANTED = {
     "DATABASE_URL": f"postgresql://ana:{SECRET}@db/mlflow",
 }
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
-]
+pytestmark = MLFLOW_S_OWN
 
 
 def holding(folder: Path, but: tuple[str, ...]) -> list[str]:

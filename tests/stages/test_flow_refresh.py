@@ -10,14 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recorded_world import client_of, predict
+from recorded_world import MLFLOW_S_OWN, client_of, predict
 from refresh_world import Refreshing, names, refreshing_world, vectors_of_world
 
-# MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
-]
+pytestmark = MLFLOW_S_OWN
 
 
 @pytest.fixture

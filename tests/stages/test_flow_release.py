@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
-from recorded_world import client_of, predict, recorded_world
+from recorded_world import MLFLOW_S_OWN, client_of, predict, recorded_world
 from releases import Built
 from sidmint.errors import BadInput, Refused
 
-# MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
-]
+pytestmark = MLFLOW_S_OWN
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from recorded_world import client_of, predict, recorded_world, runs_of
+from recorded_world import MLFLOW_S_OWN, client_of, predict, recorded_world, runs_of
 from releases import Built
 from sidmint.adapters.mlflow_runs import RecordedBuild, is_recorded, record_build, tracking_uri
 from sidmint.adapters.mlflow_store import flatten, metric_name
@@ -19,11 +19,7 @@ from sidmint.errors import BadInput
 
 DIGEST = "d" * 64
 
-# MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
-]
+pytestmark = MLFLOW_S_OWN
 
 
 def record(built: Built, digest: str = DIGEST, candidate: str | None = "one") -> RecordedBuild:

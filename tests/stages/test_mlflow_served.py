@@ -23,17 +23,13 @@ import pytest
 import yaml
 
 import sidmint
-from recorded_world import client_of
+from recorded_world import MLFLOW_S_OWN, client_of
 from releases import Built
 from served_world import ITEM_IDS, TITLES, served_world
 from sidmint.adapters.mlflow_runs import register_version, set_champion, tracking_uri
 from sidmint.publishing.serving import PublishedTable
 
-# MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
-]
+pytestmark = MLFLOW_S_OWN
 TEXTS = [f"{title}." for title in TITLES]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recorded_world import client_of, predict, recorded_world, runs_of
+from recorded_world import MLFLOW_S_OWN, client_of, predict, recorded_world, runs_of
 from releases import Built
 from sidmint.adapters.mlflow_runs import (
     reconcile,
@@ -18,11 +18,7 @@ from sidmint.errors import BadInput
 from sidmint.publishing.promotion import decide, promote, propose, retire
 from sidmint.publishing.release import rollback
 
-# MLflow's own: what it uses of SQLAlchemy, and the type hints of its modules.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*type hint:UserWarning"),
-]
+pytestmark = MLFLOW_S_OWN
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def refresh(
     here, store = open_workspace(), open_store()
     params, root = here.params, here.layout.root
     release = store.release()
-    given = read_new_items(items, vectors, params.ingest.columns)
+    given = read_new_items(items, vectors, params.ingest.columns, params.ingest.encoding)
     arrivals = read_arrivals(given, release, root, params.embed.batch_size, on_terminal)
     plan = plan_refresh(params.refresh, store, release, arrivals, move_changed, on_terminal)
     published = None

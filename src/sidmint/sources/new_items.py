@@ -26,8 +26,10 @@ class NewItems:
     name: str
 
 
-def read_new_items(path: Path, vectors: Path | None, columns: Mapping[str, str]) -> NewItems:
-    """The table at `path` as `ingest.columns` maps it, and the file of vectors where there is one.
+def read_new_items(
+    path: Path, vectors: Path | None, columns: Mapping[str, str], encoding: str
+) -> NewItems:
+    """The table at `path`, read as `ingest` says, and the file of vectors where there is one.
 
     Rows of an .npy file are those of the table; Parquet names its items. `BadInput` for a file
     that is missing or of another format, and for columns that are asked for and not there.
@@ -35,7 +37,7 @@ def read_new_items(path: Path, vectors: Path | None, columns: Mapping[str, str])
     for file in (path, *([vectors] if vectors else [])):
         if not file.exists():
             raise BadInput(f"{file} is not there; give the path of an existing file or folder")
-    items = read_items(path, columns)
+    items = read_items(path, columns, encoding)
     if vectors is None:
         return NewItems(items, None, path.name)
     theirs = columns.get(f"items.{Items.ITEM_ID}", columns.get(Items.ITEM_ID, Items.ITEM_ID))

@@ -52,14 +52,15 @@ def read_table(
     )
 
 
-def read_items(path: Path, columns: Mapping[str, str]) -> pl.DataFrame:
+def read_items(path: Path, columns: Mapping[str, str], encoding: str) -> pl.DataFrame:
     """A table of items alone, as `read_table` would read it: our names, plain types, file order.
 
-    `columns` is `ingest.columns`; what it says of interactions is not read. Other sources name
-    the columns themselves and leave it empty: their new items come as a table with our names.
+    `columns` and `encoding` are those of `ingest`; what is said of interactions is not read. Other
+    sources name the columns themselves and leave it empty: their new items come as a table with
+    our names.
     `BadInput` names what is missing.
     """
-    items = _renamed(read_frame(path), _mapping_by_table(columns)[0], path.name)
+    items = _renamed(read_frame(path, encoding), _mapping_by_table(columns)[0], path.name)
     require_columns(items, (Items.ITEM_ID,), path.name)
     return plain_items(items)
 
