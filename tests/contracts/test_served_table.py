@@ -20,7 +20,7 @@ from releases import Built, build_workspace, publish_bare
 from served_world import ITEM_IDS, TITLES, served_world
 from sidmint.cli import app
 from sidmint.errors import BadInput
-from sidmint.publishing.encoding import NewItems
+from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.serving import PublishedTable
 from sidmint.publishing.store import VersionStore
 from sidmint.tokenizers import make_tokenizer, storage
@@ -172,7 +172,7 @@ def test_a_tokenizer_that_reads_categories_wants_one_an_item(tmp_path: Path) -> 
     tokenizer = make_tokenizer("category", {"sizes": [2, 2]})
     tokenizer.fit(vectors, seed=1, device="cpu", categories=paths)
     storage.save(tokenizer, tmp_path, "all", 4)
-    new = NewItems(None, None, tmp_path, "v0001", tmp_path)
+    new = ReleaseEncoder(None, None, tmp_path, "v0001", tmp_path)
     ready = new.ready(vectors)
     np.testing.assert_array_equal(ready, vectors)  # nothing says that they are scaled
     wanted = tokenizer.encode(vectors, categories=paths)

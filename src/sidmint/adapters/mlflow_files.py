@@ -17,7 +17,7 @@ import polars as pl
 
 from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput
-from sidmint.publishing.encoding import NewItems
+from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import TOKENIZER_FILES, digest
 
 FORMAT = 1
@@ -29,7 +29,7 @@ class Carried:
     """A table and what makes codes of new items, as read from a model's files."""
 
     table: pl.DataFrame
-    new: NewItems
+    new: ReleaseEncoder
     reads_texts: bool
     """Whether the encoder of the vectors can be made here; else only vectors are encoded."""
 
@@ -91,6 +91,6 @@ def read_files(folder: Path) -> Carried:
                 f"{folder / name} is not what was written: its sha256 is not the one in "
                 f"{DESCRIPTION}; register the version again"
             )
-    new = NewItems(encoder, size, folder / "tokenizer", "this model", Path())
+    new = ReleaseEncoder(encoder, size, folder / "tokenizer", "this model", Path())
     reads_texts = reader_of_texts(described) is not None
     return Carried(pl.read_parquet(folder / TABLE), new, reads_texts)

@@ -126,15 +126,15 @@ def show(
     moves = [entry for entry in store.log.readable() if entry.get("version") == release.version]
 
     def render() -> None:
-        ids = manifest["semantic_ids"]
-        suffix = f", then a suffix of {ids['suffix_size']}" if ids["suffix_size"] else ""
+        ids = release.ids
+        suffix = f", then a suffix of {ids.suffix_size}" if ids.suffix_size else ""
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         facts = {
             "version": manifest["version"],
             "place": release.where,
             "tokenizer": manifest["tokenizer"],
             "items": f"{manifest['num_items']:,}",
-            "Semantic ID": f"{ids['levels']} levels of {ids['sizes']}{suffix}",
+            "Semantic ID": f"{ids.levels} levels of {list(ids.sizes)}{suffix}",
             "parent": manifest["parent"] or "-",
             **_refreshed(manifest),
             "created": f"{manifest['created_at']} by {manifest['created_by']}",

@@ -29,6 +29,7 @@ from sidmint.embedding import (
 from sidmint.errors import BadInput
 from sidmint.neighbours import vectors_of
 from sidmint.progress import Track, silent
+from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
@@ -118,7 +119,8 @@ def read_arrivals(
                 f"{release.version} makes its vectors from text ({made_by['model']}); leave "
                 "--vectors out"
             )
-        found = _encoded(known, made_by, root, batch_size, track)
+        encoder = ReleaseEncoder(made_by, None, None, release.version, root).encoder
+        found = encode_texts(encoder, item_texts(made_by["template"], known), batch_size, track)
     elif vectors is None:
         raise BadInput(
             f"the vectors of {release.version} came ready-made from {made_by['model']}, so those "
@@ -178,15 +180,6 @@ def _in_order(vectors: tuple[list[str], Floats], item_ids: pl.Series) -> Floats:
     if wanted == vectors[0]:
         return vectors[1]
     return align_rows(vectors[1], vectors[0], wanted, "--vectors")
-
-
-def _encoded(
-    items: pl.DataFrame, made_by: Mapping[str, Any], root: Path, batch_size: int, track: Track
-) -> Floats:
-    texts = item_texts(made_by["template"], items)
-    folder = root / str(made_by["model"])
-    encoder = ENCODERS[made_by["name"]](str(folder) if folder.is_dir() else made_by["model"])
-    return encode_texts(encoder, texts, batch_size, track)
 
 
 def _as_stored(vectors: Floats, item_ids: pl.Series, is_unit: bool) -> npt.NDArray[np.float16]:

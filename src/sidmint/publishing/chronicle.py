@@ -135,9 +135,9 @@ def _refusal_thresholds(origin: Release, entry: Entry) -> dict[str, ThresholdCha
     try:
         asked: GateParams = parse_settings(GateParams, entry.get("thresholds"), "the log")
         before = thresholds_of(published_params(origin))
+        return threshold_changes(before, asked, origin.ids.levels)
     except BadInput:  # written by a release of sidmint that knew other rules
         return None
-    return threshold_changes(before, asked, origin.manifest["semantic_ids"].get("levels", 1))
 
 
 def _params(release: Release | None) -> Any:

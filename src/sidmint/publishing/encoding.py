@@ -51,7 +51,7 @@ def joined(codes: Ints) -> pl.Series:
     return pl.DataFrame(columns).select(pl.concat_str(pl.all(), separator="-")).to_series()
 
 
-class NewItems:
+class ReleaseEncoder:
     """The encoder and the tokenizer of one release or build, each loaded at its first use.
 
     `made_by` is what a manifest says of the encoder (`bundle.describe_neighbours`), None where a

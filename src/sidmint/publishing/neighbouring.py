@@ -19,7 +19,7 @@ from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
-from sidmint.publishing.encoding import NewItems
+from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import NEIGHBOURS
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
@@ -90,9 +90,9 @@ class IndexedItems:
         """The codes of an item, () where there is no table of ids."""
         return self.table.select(r"^code_\d+$").row(row) if self.tokenizer else ()
 
-    def new_items(self, root: Path) -> NewItems:
+    def new_items(self, root: Path) -> ReleaseEncoder:
         """What makes vectors and codes of others; a model that is a folder lies below `root`."""
-        return NewItems(self.encoder, self.index.d, self.tokenizer_folder, self.where, root)
+        return ReleaseEncoder(self.encoder, self.index.d, self.tokenizer_folder, self.where, root)
 
 
 def open_release(release: Release) -> IndexedItems:
@@ -160,7 +160,7 @@ def like_item(items: IndexedItems, item_id: str, k: int) -> Neighbours:
     return Neighbours(items.version, items.tokenizer, item_id, None, items.semantic_id(row), listed)
 
 
-def like_text(items: IndexedItems, text: str, k: int, new: NewItems) -> Neighbours:
+def like_text(items: IndexedItems, text: str, k: int, new: ReleaseEncoder) -> Neighbours:
     """The `k` items nearest to `text`, and the codes that the tokenizer gives it.
 
     `text` is read as it stands: to be compared with whole items it should look like what
@@ -170,13 +170,15 @@ def like_text(items: IndexedItems, text: str, k: int, new: NewItems) -> Neighbou
     return _like_new(items, new.vectors_of([text])[0], k, new, text)
 
 
-def like_vector(items: IndexedItems, vector_D: npt.ArrayLike, k: int, new: NewItems) -> Neighbours:
+def like_vector(
+    items: IndexedItems, vector_D: npt.ArrayLike, k: int, new: ReleaseEncoder
+) -> Neighbours:
     """The `k` items nearest to `vector_D`, of the source of the catalogue's own, and its codes."""
     return _like_new(items, new.ready(np.asarray(vector_D)[None])[0], k, new, None)
 
 
 def _like_new(
-    items: IndexedItems, vector_D: Floats, k: int, new: NewItems, text: str | None
+    items: IndexedItems, vector_D: Floats, k: int, new: ReleaseEncoder, text: str | None
 ) -> Neighbours:
     codes = _codes(items, new, vector_D)
     listed = _nearest(items, vector_D, codes, k)
@@ -213,7 +215,7 @@ def _shared(one: Parts, other: Parts) -> int | None:
     return next(differs, len(one))
 
 
-def _codes(items: IndexedItems, new: NewItems, vector_D: Floats) -> Parts:
+def _codes(items: IndexedItems, new: ReleaseEncoder, vector_D: Floats) -> Parts:
     """The codes of a vector; () where there is no tokenizer, or one that wants a category too."""
     if items.tokenizer is None or new.tokenizer.uses_categories:
         return ()

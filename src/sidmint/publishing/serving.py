@@ -21,7 +21,7 @@ from sidmint.catalogue.checking import rows_of
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.layout import find_workspace
-from sidmint.publishing.encoding import Encoded, NewItems
+from sidmint.publishing.encoding import Encoded, ReleaseEncoder
 from sidmint.publishing.files import TOKENIZER_FILES, digest
 from sidmint.publishing.lookup import look_alikes, parse_prefix, read_table
 from sidmint.publishing.neighbouring import (
@@ -255,11 +255,11 @@ class PublishedTable:
         return np.unique(parts[(parts >= 0).all(axis=1)], axis=0)
 
     @cached_property
-    def _new_items(self) -> NewItems:
+    def _new_items(self) -> ReleaseEncoder:
         for name in TOKENIZER_FILES:
             self._release.intact_file(f"tokenizer/{name}")
         described = self.manifest.get("neighbours") or {}
-        return NewItems(
+        return ReleaseEncoder(
             described.get("encoder"),
             described.get("dimensions"),
             self._release.whole("tokenizer"),
