@@ -7,7 +7,7 @@ than those of models that read codes one by one (MARIUS; SID-MLP).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -17,6 +17,7 @@ from torch.nn import functional
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.moving import in_shape_of, known_nodes, node_by_node
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.prefixes import PrefixMemory
 from sidmint.recommenders.transformer import CausalTransformer
@@ -126,6 +127,25 @@ class Causal(StateRecommender):
         self._trie = Trie.of(table.codes.values, self._device)
         codes = torch.from_numpy(table.codes.values).long()
         return CausalModule(codes, table.sizes, self._trie, self.config)
+
+    def moved_to(self, table: IdTable) -> Self:
+        """A code that nobody has met is as likely as the least likely one of its level."""
+        return self._moved_to(table, self._carried)
+
+    def _carried(self, moved: Self) -> dict[str, Tensor]:
+        special = {}
+        for level, (head, old) in enumerate(
+            zip(moved.module.heads, self.module.heads, strict=False)
+        ):
+            like, bias = head.to_codes.bias, old.to_codes.bias
+            special[f"heads.{level}.to_codes.bias"] = in_shape_of(like, bias, float(bias.min()))
+        memory, known = moved.module.memory, self.module.memory
+        if memory is not None and known is not None:
+            nodes = known_nodes(moved._trie, self._trie)[1:]
+            for what in ("read", "written"):
+                for at, rows in enumerate(getattr(known, what)[: len(nodes)]):
+                    special[f"memory.{what}.{at}"] = node_by_node(rows, nodes[at])
+        return special
 
     def states(self, rows_BT: Tensor) -> Tensor:
         """(B, T + 1, d)."""
