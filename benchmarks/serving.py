@@ -115,7 +115,7 @@ def publish(registry: Path, codes: np.ndarray) -> None:
         frame.write_parquet(folder / "sids.parquet")
         layout = {"levels": 3, "sizes": list(SIZES), "columns": [*columns, "suffix"]}
         layout["suffix_size"] = int(frame["suffix"].max()) + 1
-        facts = dict.fromkeys(("created_at", "created_by", "tokenizer"), "")
+        facts: dict[str, Any] = dict.fromkeys(("created_at", "created_by", "tokenizer"), "")
         return {
             **facts,
             "override": None,

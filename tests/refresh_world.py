@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -71,7 +72,9 @@ class Refreshing:
         return dict(self.table(version)["item_id", "semantic_id"].iter_rows())
 
 
-def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
+def refreshing_world(
+    root: Path, resolution: str = "suffix", recommender: str = "last_item"
+) -> Refreshing:
     """`one` is an rq_kmeans of 6 x 6 x 32 over 150 items, published as v0001 under `resolution`."""
     built = build_workspace(root)
     built.set_params(assign={"resolution": resolution}, refresh={"rules": LOOSE})
@@ -96,15 +99,19 @@ def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
         out.table("cases", case_table(NUM_PUBLISHED))
         out.metrics({"retention_at_100": 0.8})
     table = id_table_of(built.artifacts.table("assign", "sids", "one"), stored)
-    recommender = make_recommender("last_item", {}, "test")
-    recommender.fit(Sequences.of([[0, 7], [0, 7], [0, 3]]), table, seed=0)
+    made = make_recommender(recommender, SMALL.get(recommender, {}), "test")
+    made.fit(Sequences.of([[0, 7], [0, 7], [0, 3]] * 20), table, seed=0)
     with built.artifacts.writing("recommend", "one") as out:
-        save_recommender(recommender, table, out.folder)
+        save_recommender(made, table, out.folder)
         out.metrics({})
     built.judge("one")
     built.publish("one")
     return Refreshing(built)
 
+
+SMALL: dict[str, dict[str, Any]] = {
+    "causal": {"width": 16, "heads": 2, "layers": 1, "epochs": 40, "batch_size": 8, "beam": 20}
+}
 
 LOOSE = {
     "refresh_error_ratio": {"max": 3.0},

@@ -52,6 +52,8 @@ class Recommender(ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Settings]] = Settings
     """Its settings, under `recommend.settings` in params.yaml."""
+    reads_codes: ClassVar[bool] = False
+    """Whether it knows an item by the codes of its id alone, and so `moved_to` other tables."""
 
     def __init__(self, config: Settings | None = None) -> None:
         self.config = self.Config() if config is None else config

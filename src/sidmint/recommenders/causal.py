@@ -118,6 +118,7 @@ class Causal(StateRecommender):
     """p(item | history) = prod_l p(c_l | h, c_1 .. c_l-1), searched by a beam over the trie."""
 
     name = "causal"
+    reads_codes = True
     Config: ClassVar[type[Settings]] = CausalConfig
     config: CausalConfig
     module: CausalModule
@@ -133,12 +134,12 @@ class Causal(StateRecommender):
         return self._moved_to(table, self._carried)
 
     def _carried(self, moved: Self) -> dict[str, Tensor]:
-        special = {}
-        for level, (head, old) in enumerate(
-            zip(moved.module.heads, self.module.heads, strict=False)
-        ):
-            like, bias = head.to_codes.bias, old.to_codes.bias
-            special[f"heads.{level}.to_codes.bias"] = in_shape_of(like, bias, float(bias.min()))
+        special: dict[str, Tensor] = {}
+        parameters = dict(self.module.named_parameters())
+        for name, like in moved.module.named_parameters():
+            if name.endswith("to_codes.bias") and name in parameters:
+                bias = parameters[name]
+                special[name] = in_shape_of(like, bias, float(bias.min()))
         memory, known = moved.module.memory, self.module.memory
         if memory is not None and known is not None:
             nodes = known_nodes(moved._trie, self._trie)[1:]

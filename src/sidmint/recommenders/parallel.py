@@ -77,6 +77,7 @@ class Parallel(StateRecommender):
     """score(i) = sum_j log p_j(code_j(i)), exact over the catalogue: one gather, no beam."""
 
     name = "parallel"
+    reads_codes = True
     Config: ClassVar[type[Settings]] = ParallelConfig
     config: ParallelConfig
     module: ParallelModule

@@ -138,6 +138,7 @@ class Tiger(NeuralRecommender):
     """
 
     name = "tiger"
+    reads_codes = True
     Config: ClassVar[type[Settings]] = TigerConfig
     config: TigerConfig
     module: TigerModule
