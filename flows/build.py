@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.server import told_if_it_is_gone
 from flows.settings import end_well_on_sigterm
 from flows.stage_options import STAGE_OPTIONS, check_options
 from flows.summary import BuildFailed, BuildSummary, as_table, up_to_date
@@ -32,7 +33,8 @@ def bring_up_to_date(layout: Layout, jobs: int | None = None, record: bool = Tru
             return up_to_date(plan.graph.nodes)
     from flows.graph import build
 
-    return build(str(layout.root), jobs=jobs, record=record)
+    with told_if_it_is_gone():
+        return build(str(layout.root), jobs=jobs, record=record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
