@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.layout import Layout
@@ -54,24 +55,62 @@ def add_preset(layout: Layout, name: str) -> tuple[str, ...]:
     in place of its own. Comments stay. Raises `BadInput` before anything is written.
     """
     chosen = preset(name)
+
+    def add(params: Any, editor: YAML) -> None:
+        named = params["train"]["tokenizers"]
+        for tokenizer, settings in editor.load(chosen.text)["tokenizers"].items():
+            params["tokenizers"][tokenizer] = settings
+            if tokenizer not in named:
+                named.append(tokenizer)
+
+    _edit(layout, add, "params.yaml with the preset")
+    return tuple(chosen.tokenizers)
+
+
+def train_only(layout: Layout, name: str, settings: Mapping[str, Any]) -> None:
+    """Write `tokenizers.NAME` into params.yaml and make it the one that `train.tokenizers` names.
+
+    Settings of the others stay where they are, unused. Nothing else changes, comments least of
+    all. Raises `BadInput` before anything is written.
+    """
+
+    def set_it(params: Any, editor: YAML) -> None:
+        section = params.setdefault("tokenizers", {})
+        known = section.get(name)
+        if known is None:
+            section[name] = known = CommentedMap()
+        for key in [key for key in known if key not in settings]:
+            del known[key]
+        for key, value in settings.items():
+            if key not in known or known[key] != value:
+                known[key] = _flow(value)
+        params.setdefault("train", {})["tokenizers"] = _flow([name])
+
+    _edit(layout, set_it, "params.yaml with the choice")
+
+
+def _flow(value: Any) -> Any:
+    """A list on one line, as sizes are written."""
+    if not isinstance(value, list | tuple):
+        return value
+    listed = CommentedSeq(value)
+    listed.fa.set_flow_style()
+    return listed
+
+
+def _edit(layout: Layout, change: Callable[[Any, YAML], None], where: str) -> None:
     editor = YAML()
     editor.preserve_quotes = True
-    editor.width = 100
+    editor.width = 1000  # lines of others stay as long as they are
     try:
         params: Any = editor.load(layout.params.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{layout.params} is not there; run inside a workspace") from error
-    shipped = editor.load(chosen.text)["tokenizers"]
-    named = params["train"]["tokenizers"]
-    for tokenizer, settings in shipped.items():
-        params["tokenizers"][tokenizer] = settings
-        if tokenizer not in named:
-            named.append(tokenizer)
+    change(params, editor)
     written = io.StringIO()
     editor.dump(params, written)
-    parse_params(yaml.safe_load(written.getvalue()), "params.yaml with the preset")
+    parse_params(yaml.safe_load(written.getvalue()), where)
     layout.params.write_text(written.getvalue(), encoding="utf-8")
-    return tuple(shipped)
 
 
 def _read(name: str, text: str) -> Preset:

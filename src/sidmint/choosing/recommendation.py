@@ -1,0 +1,205 @@
+"""Which finalist to take: differences with their intervals, in plain words.
+
+Shape letters: S seeds, U users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidmint.choosing.candidates import Candidate
+from sidmint.evaluation.arms import FEWEST_USERS, compare_arms
+from sidmint.evaluation.outcomes import Outcome, outcome_of
+
+CONFIDENCE = 0.95
+
+Floats64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A finalist: scores (S, U) a seed and user, and its figures, means over seeds."""
+
+    candidate: Candidate
+    scores: Floats64
+    metrics: Mapping[str, float]
+    seconds: float
+    """Of one fit on all items."""
+    objections: tuple[str, ...] = ()
+    """Of the gate: it would refuse the table for them."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A finalist beside the leader. Differences are shares of the leader's score."""
+
+    scored: Scored
+    quality: float
+    difference: float
+    low: float
+    high: float
+    outcome: Outcome
+    """Of (this - leader) with no allowance: worse, or cannot tell. The leader's is `within`."""
+
+    @property
+    def label(self) -> str:
+        """Of the candidate."""
+        return self.scored.candidate.label
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the data show a difference to the leader."""
+        return self.outcome in ("worse", "better")
+
+    @property
+    def words(self) -> str:
+        """Loses 4.1 % (3.0 to 5.2)."""
+        verb = "loses" if self.difference <= 0 else "gains"
+        ends = sorted((abs(self.low), abs(self.high)))
+        if self.low <= 0 <= self.high:
+            return f"{percent(self.difference)} ({percent(self.low)} to {percent(self.high)})"
+        return f"{verb} {abs(self.difference):.1%} ({ends[0]:.1%} to {ends[1]:.1%})"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer. `chosen` is None where the gate would refuse every finalist."""
+
+    chosen: Standing | None
+    leader: Standing
+    standings: tuple[Standing, ...]
+    """Best score first."""
+    sentence: str
+    reason: str
+    uncertainty: str
+
+
+def recommend(
+    finalists: Sequence[Scored], chance: float, span: float, generator: np.random.Generator
+) -> Recommendation:
+    """The finalist to take among `finalists`, at least one, all over the same users.
+
+    The leader has the best score of those that the gate would not refuse. Each other one is
+    compared with it user by user (`compare_arms`: users and, from two seeds on, the luck of
+    training); the intervals hold together at 95 % (Bonferroni). Taken is, of the leader and those
+    that cannot be told apart from it, the one with the shortest ids, then the fewest
+    collisions, then the quickest fit.
+
+    A quality is (score - chance) / span. `chance` and `span` are taken for known: they are the
+    same for all. Differences are shares of the leader's quality, or of span where it has none.
+    """
+    allowed = [one for one in finalists if not one.objections] or list(finalists)
+    leader = max(allowed, key=lambda one: float(one.scores.mean()))
+    own = (float(leader.scores.mean()) - chance) / span
+    unit = span * (own if own > 0 else 1.0)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(finalists) - 1)
+    standings = [
+        _standing(one, leader, chance, span, unit, confidence, generator) for one in finalists
+    ]
+    standings.sort(key=lambda one: -one.quality)
+    first = next(one for one in standings if one.scored is leader)
+    alike = [one for one in standings if not one.is_told_apart and (not one.scored.objections)]
+    chosen = min(alike, key=_preference) if alike else None
+    return Recommendation(
+        chosen,
+        first,
+        tuple(standings),
+        _sentence(chosen, first),
+        _reason(chosen, standings, alike),
+        _uncertainty(first, standings),
+    )
+
+
+def percent(share: float) -> str:
+    """A signed share: +0.4 %, with a true minus."""
+    text = f"{abs(share):.1%}"
+    if text == "0.0%":
+        return text
+    return ("+" if share > 0 else "\N{MINUS SIGN}") + text
+
+
+def _standing(
+    one: Scored,
+    leader: Scored,
+    chance: float,
+    span: float,
+    unit: float,
+    confidence: float,
+    generator: np.random.Generator,
+) -> Standing:
+    quality = (float(one.scores.mean()) - chance) / span
+    if one is leader:
+        return Standing(one, quality, 0.0, 0.0, 0.0, "within")
+    found = compare_arms(one.scores, leader.scores, generator, confidence=confidence)
+    low, high = found.low / unit, found.high / unit
+    believed = found.num_users >= FEWEST_USERS
+    outcome = outcome_of(low, high, 0.0) if believed else "cannot tell"
+    return Standing(one, quality, found.estimate / unit, low, high, outcome)
+
+
+def _preference(one: Standing) -> tuple[float, float, float]:
+    metrics = one.scored.metrics
+    rate = round(metrics.get("collision_rate", 0.0), 3)
+    return metrics.get("id_bits", 0.0), rate, one.scored.seconds
+
+
+def _sentence(chosen: Standing | None, leader: Standing) -> str:
+    if chosen is None:
+        return f"None: the gate would refuse every finalist, {leader.label} among them"
+    return f"Take {chosen.label}"
+
+
+def _reason(
+    chosen: Standing | None, standings: Sequence[Standing], alike: Sequence[Standing]
+) -> str:
+    if chosen is None:
+        return "; ".join(f"{one.label}: {one.scored.objections[0]}" for one in standings)
+    if len(standings) == 1:
+        return "nothing else came as far on this budget"
+    if len(alike) == 1:
+        refused = any(one.scored.objections for one in standings)
+        rest = "is worse, or would be refused by the gate" if refused else "is worse"
+        return f"it has the best score, and the data show that every other finalist {rest}"
+    others = [one.label for one in alike if one is not chosen]
+    because = _because(chosen, [one for one in alike if one is not chosen])
+    words = "each other" if len(others) == 1 else "one another"
+    return f"{_listed([chosen.label, *others])} cannot be told apart from {words}; {because}"
+
+
+def _because(chosen: Standing, others: Sequence[Standing]) -> str:
+    """Which of the preferences decided."""
+    words = ("it has the shortest ids", "it collides least", "it is fitted fastest")
+    own = _preference(chosen)
+    for place, text in enumerate(words):
+        if all(own[: place + 1] < _preference(one)[: place + 1] for one in others):
+            if place == 0:
+                return f"{text} ({own[0]:.0f} bits)"
+            return f"{text} among those with the shortest ids"
+    return "nothing speaks for another one"
+
+
+def _uncertainty(leader: Standing, standings: Sequence[Standing]) -> str:
+    others = [one for one in standings if one is not leader]
+    if not others:
+        return "it was the only finalist: nothing was compared"
+    said = [
+        f"{one.label} {one.words}"
+        + ("" if one.is_told_apart else ", which the data cannot tell from none")
+        for one in others
+    ]
+    seeds = min(len(one.scored.scores) for one in standings)
+    holds = "users and the luck of training" if seeds > 1 else "users alone, with one seed"
+    num_users = leader.scored.scores.shape[1]
+    few = "" if num_users >= FEWEST_USERS else f"; {num_users} users are too few to believe any"
+    return (
+        f"Beside {leader.label}: {'; '.join(said)}. Intervals hold together at "
+        f"{CONFIDENCE:.0%} and take in {holds}{few}"
+    )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:-1])} and {labels[-1]}" if len(labels) > 1 else labels[0]
