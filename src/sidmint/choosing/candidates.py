@@ -102,7 +102,8 @@ def candidates(
     """Every name at every size, and what cannot be tried on this catalogue.
 
     The first size of every tokenizer comes before the second of any, those that train fewest
-    steps before the others, so that an early end has seen as many as it could. Settings other than sizes are those of `own`, else the defaults.
+    steps before the others, so that an early end has seen as many as it could. Settings other
+    than sizes are those of `own`, else the defaults.
     """
     found: list[Candidate] = []
     out: dict[str, LeftOut] = {}

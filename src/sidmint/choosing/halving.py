@@ -33,6 +33,10 @@ class Tries(Protocol):
         """Whether the attempt costs nothing."""
         ...
 
+    def num_fitted(self, attempt: Attempt) -> int:
+        """Items that the attempt fits."""
+        ...
+
     def __call__(self, attempt: Attempt) -> Tried:
         """The try."""
         ...
@@ -72,10 +76,11 @@ class Budget:
 
 
 class Forecast:
-    """Seconds of a try, from tries that were made: fitting grows with the share, measuring not.
+    """Seconds of a try, from tries that were made: fitting grows with its work, measuring not.
 
-    An upper bound where a part of the fit does not grow. None for a tokenizer never tried; for
-    one tried at other sizes alone, the slowest of these.
+    Work is steps, or items where there are none. An upper bound where a part of the fit does not
+    grow. None for a tokenizer never tried; for one tried at other sizes alone, the slowest of
+    these.
     """
 
     def __init__(self) -> None:
@@ -86,17 +91,20 @@ class Forecast:
         if row.failed is None:
             self._rows.setdefault(row.name, []).append(row)
 
-    def seconds(self, candidate: Candidate, share: float) -> float | None:
-        """Of one try of `candidate` on `share`."""
+    def seconds(self, attempt: Attempt, num_fitted: int) -> float | None:
+        """Of `attempt`, which fits `num_fitted` items."""
+        candidate = attempt.candidate
         known = self._rows.get(candidate.name, [])
         same = [row for row in known if row.sizes == candidate.sizes]
         if same:
-            nearest = max(same, key=lambda row: row.share)
-            return nearest.fit_seconds * share / nearest.share + nearest.measure_seconds
-        return max(
-            (row.fit_seconds * share / row.share + row.measure_seconds for row in known),
-            default=None,
-        )
+            known = [max(same, key=lambda row: row.share)]
+        trains = candidate.num_steps > 0
+
+        def of(row: Row) -> float:
+            more = attempt.share / row.share if trains else num_fitted / row.num_fitted
+            return row.fit_seconds * more + row.measure_seconds
+
+        return max(map(of, known), default=None)
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,8 @@ def halve(
     """Race `candidates`; finalists have up to `num_seeds` tries on all items.
 
     `refuses` says whether the gate would refuse a row: such a candidate ranks behind all others
-    of its size. Order decides where time is short: put the quick ones first. Finals end where `finals_end` of the budget is spent. A try is started where its
-    forecast fits; one that nobody can forecast, where any time is left.
+    of its size. Finals end where `finals_end` of the budget is spent. A try is started where its
+    forecast fits; one that nobody can forecast, where any time is left: put the quick ones first.
     """
     run = _Run(tries, budget, watch)
     standing, rungs = list(candidates), []
@@ -223,7 +231,9 @@ class _Run:
         left = self.budget.left(end)
         if left <= 0:
             return "the time for it was over"
-        wanted = sum(self.forecast.seconds(each.candidate, each.share) or 0.0 for each in new)
+        wanted = sum(
+            self.forecast.seconds(each, self.tries.num_fitted(each)) or 0.0 for each in new
+        )
         if wanted > _ROOM * left:
             return f"it would take about {wanted:,.0f} s, and {left:,.0f} s were left"
         return ""

@@ -74,7 +74,7 @@ class Catalogue:
     @property
     def range(self) -> float:
         """What original vectors gain over chance: the score of a lossless tokenizer is 1 of it."""
-        return self.by_user(self.original_hits[None])[1].mean().item() - self.chance
+        return float(self.by_user(self.original_hits[None])[1].mean()) - self.chance
 
     def by_user(self, hits: Floats64) -> tuple[list[str], Floats64]:
         """Users, and the mean hits (S, U) of each over its cases (S, T)."""

@@ -37,6 +37,10 @@ class KeptTries:
         """Whether the attempt would be read and not made."""
         return self._find(attempt) is not None
 
+    def num_fitted(self, attempt: Attempt) -> int:
+        """Items that the attempt fits."""
+        return self.make.num_fitted(attempt)
+
     def __call__(self, attempt: Attempt) -> Tried:
         """The try that is kept; else it is made, and kept."""
         kept = self._find(attempt)

@@ -131,7 +131,7 @@ def judging(here: Workspace) -> Judging:
         published = id_table(item_ids, resolve_by_suffix(codes, item_ids))
         number = seed_for(params.seed, "recommend", str(seed))
         users, places = places_of(settings, number, params.train.device, artifacts, published)
-        return per_user(users, gains(places, 10)[None])[1][0]
+        return np.asarray(per_user(users, gains(places, 10)[None])[1][0])
 
     return Judging(
         name=settings.recommender,
