@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from sidmint.choosing.choice import Choice, Sizing
+    from sidmint.choosing.candidates import LeftOut
+    from sidmint.choosing.choice import Choice, Objections, Sizing
     from sidmint.choosing.recommendation import Recommendation, Standing
     from sidmint.reporting.choice_page import ChoicePage, Final, TryLine
 
 
 def page_of(
-    choice: Choice, title: str, minutes: float, num_seeds: int, num_made: int
+    choice: Choice,
+    objections: Objections,
+    title: str,
+    minutes: float,
+    num_seeds: int,
+    num_made: int,
 ) -> ChoicePage:
-    """What `render_choice` shows of `choice`."""
+    """What `render_choice` shows of `choice`; `objections` are the gate's."""
     from sidmint.choosing.sizes import collision_rate, in_words
     from sidmint.reporting.choice_page import ChoicePage
 
@@ -40,8 +46,8 @@ def page_of(
         sizing=_sizing(sizing),
         sizes=sizes,
         finals=finals,
-        tries=tuple(_tries(choice)),
-        left_out=tuple((each.label, each.reason) for each in choice.left_out),
+        tries=tuple(_tries(choice, objections)),
+        left_out=tuple(_by_reason(choice.left_out)),
         has_champion=any("aligned_churn" in one.metrics for one in finals),
         budget=(
             f"{num_made} tries were made in {choice.race.seconds / 60:.1f} of {minutes:g} minutes; "
@@ -109,7 +115,7 @@ def _word(one: Standing, said: Recommendation) -> str:
     return one.outcome if one.is_told_apart else "cannot be told apart"
 
 
-def _tries(choice: Choice) -> Iterator[TryLine]:
+def _tries(choice: Choice, objections: Objections) -> Iterator[TryLine]:
     from sidmint.choosing.sizes import in_words
     from sidmint.reporting.choice_page import TryLine
 
@@ -125,4 +131,11 @@ def _tries(choice: Choice) -> Iterator[TryLine]:
                 id_bits=row.metrics.get("id_bits"),
                 seconds=row.seconds,
                 failed=row.failed or "",
+                objection=next(iter(objections(row.metrics, len(row.sizes))), ""),
             )
+
+
+def _by_reason(left_out: Sequence[LeftOut]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    reasons = dict.fromkeys(each.reason for each in left_out)
+    for reason in reasons:
+        yield reason, tuple(each.label for each in left_out if each.reason == reason)

@@ -222,11 +222,13 @@ def _require_folder(html: Path | None) -> None:
 def _write_page(
     html: Path, here: Workspace, choice: Choice, minutes: float, seeds: int, num_made: int
 ) -> None:
+    from sidmint.cli.choice_catalogue import how_the_gate_judges
     from sidmint.cli.choice_view import page_of
     from sidmint.cli.pages import write_page
     from sidmint.reporting.choice_page import render_choice
 
-    page = page_of(choice, here.params.report.title, minutes, seeds, num_made)
+    judge = how_the_gate_judges(here)
+    page = page_of(choice, judge, here.params.report.title, minutes, seeds, num_made)
     write_page(html, render_choice(page))
 
 

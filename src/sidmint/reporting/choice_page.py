@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from sidmint.reporting.drawing import Key, Panel, panel, plain_axes, series_role
 from sidmint.reporting.page import own_file, template
-from sidmint.reporting.svg import PLACEHOLDERS
+from sidmint.reporting.svg import NUM_SERIES, PLACEHOLDERS
 from sidmint.reporting.tables import NOTHING, number
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class TryLine:
     id_bits: float | None
     seconds: float
     failed: str
+    objection: str = ""
+    """The gate's first; "" where it has none."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class ChoicePage:
     """Sizes, why they were tried, and the collision rate of codes drawn evenly."""
     finals: tuple[Final, ...]
     tries: tuple[TryLine, ...]
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, tuple[str, ...]], ...]
+    """Reasons, each with what was left out for it."""
     has_champion: bool
     budget: str
 
@@ -98,7 +101,10 @@ def render_choice(page: ChoicePage) -> str:
     return template("choice.html").render(
         page=page,
         charts=_charts(page, names),
-        keys=[Key(name, series_role(names.index(name)), mark="●") for name in names],
+        keys=[
+            Key(name, series_role(place), mark="●■▲"[place // NUM_SERIES % 3])
+            for place, name in enumerate(names)
+        ],
         number=number,
         nothing=NOTHING,
         percent=lambda share: NOTHING if share is None else f"{share:.1%}",
@@ -121,6 +127,11 @@ def front(figures: Sequence[tuple[float, float, float]]) -> list[bool]:
         )
         for own in signed
     ]
+
+
+def _mark(names: Sequence[str], name: str) -> str:
+    """A ninth tokenizer has the colour of the first, and another shape."""
+    return "os^"[names.index(name) // NUM_SERIES % 3]
 
 
 def _charts(page: ChoicePage, names: Sequence[str]) -> list[Panel]:
@@ -169,7 +180,7 @@ def _chart(
                 axes.plot(
                     [of_try(line)],
                     [line.quality or 0.0],
-                    marker="o",
+                    marker=_mark(names, line.name),
                     markersize=4,
                     linestyle="none",
                     color=PLACEHOLDERS[series_role(names.index(line.name))],
@@ -180,7 +191,7 @@ def _chart(
             axes.plot(
                 [of_final(one)],
                 [one.retention],
-                marker="D" if one.is_chosen else "o",
+                marker="D" if one.is_chosen else _mark(names, one.name),
                 markersize=8 if one.is_chosen else 6,
                 linestyle="none",
                 color=PLACEHOLDERS[series_role(names.index(one.name))],
