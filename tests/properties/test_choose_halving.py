@@ -84,7 +84,7 @@ def test_what_the_gate_would_refuse_goes_last():
 
 
 def test_a_slow_tokenizer_is_left_out_with_its_forecast_and_does_not_stop_the_quick():
-    found, tries = race(100.0, {"quick": 1.0, "slow": 200.0})
+    found, _ = race(100.0, {"quick": 1.0, "slow": 200.0})
     reasons = {each.label: each.reason for each in found.left_out}
     assert list(reasons) == ["slow 3 x 16"]
     assert "it would take about 68 s" in reasons["slow 3 x 16"]  # 200 / 3 and one to measure
