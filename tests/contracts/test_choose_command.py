@@ -20,6 +20,9 @@ from sidmint.choosing.tries import LINES, read_rows
 from sidmint.cli import app
 from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout
+from sidmint.params import load_params
+from sidmint.stages.assign import assign
+from sidmint.stages.train import train
 from workspaces import NO_CHAMPION, sidmint
 from worlds import category_paths, neighbour_pairs, smooth_items
 
@@ -200,6 +203,21 @@ def test_apply_changes_the_tokenizer_and_no_other_line(workspace: Artifacts):
     assert params["tokenizers"]["rq_vae"] == known["tokenizers"]["rq_vae"]
 
 
+def test_what_is_applied_is_what_train_then_makes(workspace: Artifacts):
+    """The codes of the first seed on all items are those of stages train and assign."""
+    found = answer("--apply")
+    params = load_params(workspace.layout.params)
+    train(params, workspace, "rq_kmeans")
+    assign(params, workspace, "rq_kmeans")
+    row = next(
+        each
+        for each in read_rows(workspace.layout.tries)
+        if each.settings == found["chosen"]["settings"] and (each.share, each.seed) == (1.0, 0)
+    )
+    codes = np.load(workspace.layout.tries / "codes" / f"{row.key}.npy")
+    assert np.array_equal(codes, workspace.codes("codes", "rq_kmeans"))
+
+
 def test_a_tokenizer_that_params_did_not_have_is_written_with_its_sizes(workspace: Artifacts):
     result = run("--tokenizers", "rq_opq", "--seeds", "1", "--apply", "--minutes", "10")
     assert result.exit_code == 0, result.output + repr(result.exception)
@@ -351,6 +369,26 @@ def test_too_little_time_leaves_with_1_and_says_what_would_help(workspace: Artif
     result = run("--tokenizers", "rq_kmeans", "--minutes", "0.000001")
     assert isinstance(result.exception, Refused)
     assert "raise --minutes" in str(result.exception)
+
+
+def test_stopped_it_keeps_what_had_ended_and_leaves_with_130(
+    workspace: Artifacts, monkeypatch: pytest.MonkeyPatch
+):
+    from sidmint.choosing.measuring import Attempt, Measuring, Tried
+
+    shutil.rmtree(workspace.layout.tries)
+    make = Measuring.__call__
+
+    def stopped(self: Measuring, attempt: Attempt) -> Tried:
+        if attempt.candidate.name == "random":
+            raise KeyboardInterrupt
+        return make(self, attempt)
+
+    monkeypatch.setattr(Measuring, "__call__", stopped)
+    result = run(*ASKED)
+    assert result.exit_code == 130
+    assert "goes on" in result.stderr
+    assert {row.name for row in read_rows(workspace.layout.tries)} == {"rq_kmeans"}
 
 
 def test_stages_that_have_not_run_are_named(workspace: Artifacts):
