@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,7 +69,7 @@ class FakeTries:
         failed = "it does not fit" if name in self.failing else None
         quality = None if failed else self.quality[name]
         row = Row(
-            key=f"{len(self.made):032x}",
+            key=hashlib.sha256(repr(_place(attempt)).encode()).hexdigest()[:32],
             name=name,
             sizes=attempt.candidate.sizes,
             settings=dict(attempt.candidate.settings),
@@ -81,7 +82,8 @@ class FakeTries:
             metrics={} if failed else {"collision_rate": 0.1, "id_bits": 24.0},
             failed=failed,
         )
-        return Tried(row, np.full(NUM_USERS, quality or 0.0))
+        codes = np.zeros((NUM_USERS, len(row.sizes)), dtype=np.int32)
+        return Tried(row, np.full(NUM_USERS, quality or 0.0), codes)
 
 
 def _place(attempt: Attempt) -> tuple[str, float, int]:

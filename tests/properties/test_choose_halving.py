@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from choose_world import FakeClock, FakeTries, candidate
 from sidmint.choosing.candidates import Candidate
 from sidmint.choosing.halving import MOST_FINALISTS, SHARES, Budget, Race, halve
+from sidmint.choosing.worth import worth
+from sidmint.types import Codes
 
 NAMES = [f"t{number}" for number in range(8)]
 
@@ -145,3 +150,31 @@ def test_there_are_so_many_finalists_and_the_others_are_told_so(num_sizes: int):
     assert {each.reason for each in found.left_out} == {f"finals: {MOST_FINALISTS} are enough"}
     # The best of every size is among them.
     assert {each.candidate.sizes for each in found.finalists} == {each.sizes for each in listed}
+
+
+@given(st.floats(1, 400), st.floats(1, 100), st.integers(1, 3))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_recommenders_are_trained_within_what_is_left_and_equally_often(
+    tmp_path: Path, seconds: float, each: float, num_seeds: int
+):
+    """The first training cannot be forecast; no other one starts that would not fit."""
+    clock, asked = FakeClock(), []
+
+    def ask(codes: Codes, seed: int) -> np.ndarray:
+        clock.now += each
+        asked.append(seed)
+        return np.full(5, float(seed))
+
+    found, _ = race(1e6, {"a": 1.0, "b": 1.0}, num_seeds=num_seeds)
+    budget = Budget(seconds, clock)
+    folder = tmp_path / f"{seconds}-{each}-{num_seeds}"
+    values, out = worth(found.finalists, ask, {}, budget, folder)
+    assert budget.spent <= max(each, seconds) + 1e-6
+    assert len(values) + len(out) == len(found.finalists)
+    assert len({len(one.gains) for one in values}) == 1
+    assert all(one.gains[:, 0].tolist() == list(range(len(one.gains))) for one in values)
+    made = len(asked)
+    worth(found.finalists, ask, {}, Budget(1e6, clock), folder)
+    assert len(asked) == max(made, sum(len(one.tries) for one in found.finalists))

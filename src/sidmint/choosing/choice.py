@@ -100,8 +100,10 @@ def choose(
     """Race the tokenizers `names` over `catalogue` and compare the finalists.
 
     `own` is the tokenizers section of params.yaml, `own_sizes` what it trains today. Raises
-    `Refused` where no finalist came through, with the first reasons.
+    `Refused` where no finalist came through, with reasons, and `BadInput` where the vectors
+    answer no better than chance.
     """
+    span = catalogue.range
     sizing = _sizing(catalogue, tries, own_sizes, watch, budget)
     listed, cannot = candidates(
         names,
@@ -125,7 +127,7 @@ def choose(
         )
     scored = [_scored(each, catalogue, objections) for each in race.finalists]
     generator = generator_for(root, "choose", "intervals")
-    by_retention = recommend(scored, catalogue.chance, catalogue.range, generator)
+    by_retention = recommend(scored, catalogue.chance, span, generator)
     quality, chosen, downstream = catalogue.questions.quality, by_retention, None
     if judging is not None:
         values, unasked = worth(

@@ -216,7 +216,7 @@ class _Run:
             own = [Attempt(candidate, 1.0, seed) for seed in range(num_seeds)]
             reason = self.too_long([*planned, *own], end)
             if reason and chosen:
-                self.left_out.append(LeftOut(candidate.label, f"finals: with it, {reason}"))
+                self.left_out.append(LeftOut(candidate.label, f"finals: with it {reason}"))
                 continue
             # The best one goes in as far as it comes: something must be looked at whole.
             chosen.append(candidate)
@@ -235,7 +235,8 @@ class _Run:
             self.forecast.seconds(each, self.tries.num_fitted(each)) or 0.0 for each in new
         )
         if wanted > _ROOM * left:
-            return f"it would take about {wanted:,.0f} s, and {left:,.0f} s were left"
+            who = "it" if len(attempts) == 1 else "they"
+            return f"{who} would take about {wanted:,.0f} s, and {left:,.0f} s were left"
         return ""
 
 

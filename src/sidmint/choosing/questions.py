@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from sidmint.evaluation import Cases, expected_hits, random_hit_rate
+from sidmint.evaluation import Cases, expected_hits, random_hit_rate, retention
 from sidmint.evaluation.comparison import per_user
 from sidmint.evaluation.cosines import CosineSearch
 from sidmint.evaluation.pool import Pool
@@ -71,10 +71,15 @@ class Catalogue:
         """Hit rate of a random ranking."""
         return random_hit_rate(len(self.vectors), self.questions.cutoff)
 
-    @property
+    @cached_property
     def range(self) -> float:
-        """What original vectors gain over chance: the score of a lossless tokenizer is 1 of it."""
-        return float(self.by_user(self.original_hits[None])[1].mean()) - self.chance
+        """What original vectors gain over chance: a lossless tokenizer has a quality of 1.
+
+        Raises `BadInput` where they gain nothing.
+        """
+        original = float(self.by_user(self.original_hits[None])[1].mean())
+        retention(original, original, self.chance)  # says why, where it is not defined
+        return original - self.chance
 
     def by_user(self, hits: Floats64) -> tuple[list[str], Floats64]:
         """Users, and the mean hits (S, U) of each over its cases (S, T)."""

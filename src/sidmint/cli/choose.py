@@ -182,6 +182,7 @@ def _plain_standing(one: Standing) -> dict[str, Any]:
 
 
 def _show(choice: Choice, html: Path | None, applied: bool) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     said = choice.recommendation
@@ -192,7 +193,7 @@ def _show(choice: Choice, html: Path | None, applied: bool) -> None:
         metrics = one.scored.metrics
         noise = metrics.get("noisy_code_share")
         table.add_row(
-            one.label,
+            escape(one.label),
             f"{one.quality:.4f}",
             "leads" if one is said.leader else one.words,
             f"{metrics['collision_rate']:.1%}",
@@ -204,7 +205,7 @@ def _show(choice: Choice, html: Path | None, applied: bool) -> None:
     console.print(table, markup=False)
     if choice.left_out:
         console.print(f"\n{len(choice.left_out)} left out; --html and --json name each")
-    console.print(f"\n[bold]{said.sentence}[/]: {said.reason}.", soft_wrap=True)
+    console.print(f"\n[bold]{escape(said.sentence)}[/]: {escape(said.reason)}.", soft_wrap=True)
     console.print(f"{said.uncertainty}.", markup=False, soft_wrap=True)
     console.print(f"Quality is {choice.quality}.", markup=False, soft_wrap=True)
     if html is not None:
