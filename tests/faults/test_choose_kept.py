@@ -121,6 +121,18 @@ def test_a_key_hangs_on_settings_seed_and_the_items_that_are_fitted_and_on_no_de
     assert Measuring(replace(catalogue(), device="auto"), root=7).key(ATTEMPT) in keys
 
 
+def test_on_a_small_catalogue_a_share_may_be_all_and_then_its_codes_are_kept(tmp_path: Path):
+    """400 items are fewer than 32 for each of 16 codes: k-means fits them all at any share."""
+    eighth = Attempt(Candidate("rq_kmeans", {"sizes": [16, 8, 8]}), 1 / 8, 0)
+    opened(tmp_path)(eighth)
+    whole = opened(tmp_path)
+    assert whole(replace(eighth, share=1.0)).codes.shape == (400, 3)
+    assert not whole.made
+    trained = Attempt(Candidate("rq_vae", {"sizes": [16, 8, 8]}), 1 / 8, 0)
+    assert not whole.make.is_whole(trained)  # an eighth of the steps is another fit
+    assert whole.make.is_whole(replace(trained, share=1.0))
+
+
 def test_a_failed_try_is_kept_with_its_reason_and_not_made_again(tmp_path: Path):
     attempt = Attempt(Candidate("rq_kmeans", {"sizes": [500, 8, 8]}), 1.0, 0)
     row = opened(tmp_path)(attempt).row

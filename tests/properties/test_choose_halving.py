@@ -82,10 +82,11 @@ def test_sizes_do_not_race_each_other():
     ]
 
 
-def test_what_the_gate_would_refuse_goes_last():
+def test_what_the_gate_would_refuse_goes_last_from_the_second_rung_on():
     costs = dict.fromkeys(NAMES[:4], 1.0)
     found, _ = race(1e6, costs, refuses=lambda row: row.name == "t0")
-    assert [each.candidate.name for each in found.finalists] == ["t1", "t2"]
+    assert [row.name for row in found.rungs[1]] == ["t0", "t1"]
+    assert [each.candidate.name for each in found.finalists] == ["t1", "t0"]
 
 
 def test_a_slow_tokenizer_is_left_out_with_its_forecast_and_does_not_stop_the_quick():

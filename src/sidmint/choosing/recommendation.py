@@ -57,12 +57,12 @@ class Standing:
 
     @property
     def words(self) -> str:
-        """Loses 4.1 % (3.0 to 5.2)."""
-        verb = "loses" if self.difference <= 0 else "gains"
-        ends = sorted((abs(self.low), abs(self.high)))
+        """As in: loses 4.1% (3.0 to 5.2); with signs where the interval holds 0."""
         if self.low <= 0 <= self.high:
-            return f"{percent(self.difference)} ({percent(self.low)} to {percent(self.high)})"
-        return f"{verb} {abs(self.difference):.1%} ({ends[0]:.1%} to {ends[1]:.1%})"
+            return f"{signed(self.difference)}% ({signed(self.low)} to {signed(self.high)})"
+        verb = "loses" if self.difference <= 0 else "gains"
+        least, most = sorted((abs(self.low), abs(self.high)))
+        return f"{verb} {abs(self.difference):.1%} ({100 * least:.1f} to {100 * most:.1f})"
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def recommend(
     )
 
 
-def percent(share: float) -> str:
-    """A signed share: +0.4 %, with a true minus."""
-    text = f"{abs(share):.1%}"
-    if text == "0.0%":
+def signed(share: float) -> str:
+    """A share in per cent with its sign: +0.4, a true minus, 0.0."""
+    text = f"{abs(100 * share):.1f}"
+    if text == "0.0":
         return text
     return ("+" if share > 0 else "\N{MINUS SIGN}") + text
 

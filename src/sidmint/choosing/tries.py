@@ -47,7 +47,7 @@ class KeptTries:
         if kept is not None:
             return kept
         tried = self.make(attempt)
-        _keep(self.folder, tried)
+        _keep(self.folder, tried, self.make.is_whole(attempt))
         self._rows[tried.row.key] = tried.row
         self.made.append(tried.row)
         return tried
@@ -60,7 +60,7 @@ class KeptTries:
             return Tried(row, np.empty(0))
         try:
             hits = read_array(self.folder, HITS, row.key)
-            if row.share < 1:
+            if not self.make.is_whole(attempt):
                 return Tried(row, hits)
             return Tried(row, hits, read_array(self.folder, CODES, row.key))
         except (OSError, ValueError):  # damaged or deleted: made again
@@ -108,12 +108,12 @@ def write_array(folder: Path, kind: str, key: str, values: npt.NDArray[Any]) -> 
         raise _full(folder, error) from error
 
 
-def _keep(folder: Path, tried: Tried) -> None:
+def _keep(folder: Path, tried: Tried, is_whole: bool) -> None:
     """Answers first, in one step; the line last: a line that is there has its answers."""
     row = tried.row
     if row.failed is None:
         write_array(folder, HITS, row.key, tried.hits)
-        if row.share == 1:
+        if is_whole:
             write_array(folder, CODES, row.key, tried.codes)
     line = json.dumps(as_plain(row), sort_keys=True) + "\n"
     path = folder / LINES

@@ -186,23 +186,25 @@ def _show(choice: Choice, html: Path | None, applied: bool) -> None:
     from rich.table import Table
 
     said = choice.recommendation
-    table = Table("finalist", box=None, header_style="bold")
-    for heading in ("quality", "beside the leader", "collisions", "bits", "noise", "fit", "gate"):
-        table.add_column(heading, justify="right", no_wrap=heading != "gate")
+    table = Table(box=None, header_style="bold")
+    table.add_column("finalist", no_wrap=True)
+    for heading in ("quality", "beside the leader", "collisions", "bits", "fit"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in said.standings:
         metrics = one.scored.metrics
-        noise = metrics.get("noisy_code_share")
         table.add_row(
             escape(one.label),
             f"{one.quality:.4f}",
             "leads" if one is said.leader else one.words,
             f"{metrics['collision_rate']:.1%}",
             f"{metrics['id_bits']:.0f}",
-            "-" if noise is None else f"{noise:.1%}",
             f"{one.scored.seconds:.0f} s",
-            "; ".join(one.scored.objections) or "nothing against it",
         )
-    console.print(table, markup=False)
+    console.print(table)
+    for one in said.standings:
+        for objection in one.scored.objections:
+            line = f"  - the gate would refuse {one.label}: {objection}"
+            console.print(line, markup=False, soft_wrap=True)
     if choice.left_out:
         console.print(f"\n{len(choice.left_out)} left out; --html and --json name each")
     console.print(f"\n[bold]{escape(said.sentence)}[/]: {escape(said.reason)}.", soft_wrap=True)
