@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.layout import Layout
-from sidmint.params import parse_params
+from sidmint.params import load_params, parse_params
+from sidmint.presets.splicing import with_value
+
+_CHOSEN = "params.yaml with the choice"
 
 
 @dataclass(frozen=True)
@@ -70,38 +72,34 @@ def add_preset(layout: Layout, name: str) -> tuple[str, ...]:
 def train_only(layout: Layout, name: str, settings: Mapping[str, Any]) -> None:
     """Write `tokenizers.NAME` into params.yaml and make it the one that `train.tokenizers` names.
 
-    Settings of the others stay where they are, unused. Nothing else changes, comments least of
-    all. Raises `BadInput` before anything is written.
+    Settings of the others stay where they are, unused. No other character changes, save where
+    references (*name) stand in the way. Raises `BadInput` before anything is written.
     """
+    known = load_params(layout.params).tokenizers.get(name, {})
+    path, changes = ("tokenizers", name), dict(settings)
+    if set(known) <= set(settings) and known:
+        edits = [((*path, key), value) for key, value in changes.items() if known.get(key) != value]
+    else:
+        edits = [(path, changes)]
+    text: str | None = layout.params.read_text(encoding="utf-8")
+    for at, value in [*edits, (("train", "tokenizers"), [name])]:
+        text = with_value(text, at, value) if text is not None else None
+    if text is None:
+        _edit(layout, lambda params, _: _train_only(params, name, changes), _CHOSEN)
+        return
+    parse_params(yaml.safe_load(text), _CHOSEN)
+    layout.params.write_text(text, encoding="utf-8")
 
-    def set_it(params: Any, editor: YAML) -> None:
-        section = params.setdefault("tokenizers", {})
-        known = section.get(name)
-        if known is None:
-            section[name] = known = CommentedMap()
-        for key in [key for key in known if key not in settings]:
-            del known[key]
-        for key, value in settings.items():
-            if key not in known or known[key] != value:
-                known[key] = _flow(value)
-        params.setdefault("train", {})["tokenizers"] = _flow([name])
 
-    _edit(layout, set_it, "params.yaml with the choice")
-
-
-def _flow(value: Any) -> Any:
-    """A list on one line, as sizes are written."""
-    if not isinstance(value, list | tuple):
-        return value
-    listed = CommentedSeq(value)
-    listed.fa.set_flow_style()
-    return listed
+def _train_only(params: Any, name: str, settings: dict[str, Any]) -> None:
+    params.setdefault("tokenizers", {})[name] = settings
+    params.setdefault("train", {})["tokenizers"] = [name]
 
 
 def _edit(layout: Layout, change: Callable[[Any, YAML], None], where: str) -> None:
     editor = YAML()
     editor.preserve_quotes = True
-    editor.width = 1000  # lines of others stay as long as they are
+    editor.width = 100
     try:
         params: Any = editor.load(layout.params.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
