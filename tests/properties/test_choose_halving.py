@@ -91,17 +91,28 @@ def test_what_the_gate_would_refuse_goes_last_from_the_second_rung_on():
 
 def test_a_slow_tokenizer_is_left_out_with_its_forecast_and_does_not_stop_the_quick():
     found, _ = race(100.0, {"quick": 1.0, "slow": 200.0})
-    reasons = {each.label: each.reason for each in found.left_out}
-    assert list(reasons) == ["slow 3 x 16"]
-    assert "it would take about 68 s" in reasons["slow 3 x 16"]  # 200 / 3 and one to measure
+    assert {each.label for each in found.left_out} == {"slow 3 x 16"}
+    first, last = (each.reason for each in found.left_out)
+    assert first.startswith("rung 2: it would take about 68 s")  # 200 / 3 and one to measure
+    assert last.startswith("finals: with it they would take about 207 s")  # and three quick ones
     assert [each.candidate.name for each in found.finalists] == ["quick"]
     assert len(found.finalists[0].tries) == 3
+
+
+def test_time_that_is_left_goes_to_finalists_with_fewer_seeds():
+    """After the rungs 333 s are left: three fits of 131 s have no room, two beside quick ones do."""
+    found, _ = race(400.0, {"slow": 130.0, "quick": 1.0})
+    assert {each.candidate.name: len(each.tries) for each in found.finalists} == {
+        "quick": 3,
+        "slow": 2,
+    }
+    assert not found.left_out
 
 
 def test_the_forecast_of_another_size_is_that_of_the_size_that_was_tried():
     listed = [candidate("slow", 16), candidate("slow", 32), candidate("quick", 16)]
     found, _ = race(200.0, {"quick": 1.0, "slow": 400.0}, listed)
-    reasons = {each.label: each.reason for each in found.left_out}
+    reasons = {each.label: each.reason for each in reversed(found.left_out)}
     assert reasons["slow 3 x 32"].startswith("rung 1: it would take about 51 s")
 
 

@@ -144,7 +144,8 @@ def halve(
     ranks behind all others of its size. What was learned from an eighth of the items collides
     more than it will, so the gate is not asked there. Finals end where `finals_end` of the budget
     is spent. A try is started where its forecast fits; one that nobody can forecast, where any
-    time is left: put the quick ones first.
+    time is left: put the quick ones first. What the second rung had no time for waits behind
+    those that it tried, and is a finalist where the time left allows at least one seed.
     """
     run = _Run(tries, budget, watch)
     standing, rungs = list(candidates), []
@@ -152,8 +153,10 @@ def halve(
         made = run.rung(f"rung {number}", [Attempt(each, share, 0) for each in standing], end)
         rungs.append(tuple(one.tried.row for one in made))
         run.left_out += [LeftOut(one.candidate.label, one.failed) for one in made if one.failed]
-        if made:  # where nothing fits a rung, its candidates go on to the finals as they stand
-            standing = _halved(_ranked(made, refuses if number > 1 else _nothing))
+        ranked = _ranked(made, refuses if number > 1 else _nothing)
+        tried = {id(one.candidate) for one in made}
+        waiting = [each for each in standing if number > 1 and id(each) not in tried]
+        standing = [*_halved(ranked), *waiting]
     finalists = run.finals(standing, num_seeds, finals_end)
     return Race(tuple(rungs), finalists, tuple(run.left_out), budget.spent)
 
@@ -197,10 +200,10 @@ class _Run:
         chosen = self._that_fit(standing, num_seeds, end)
         made: list[_Made] = []
         for seed in range(num_seeds):
-            attempts = [Attempt(each, 1.0, seed) for each in chosen]
+            attempts = [Attempt(each, 1.0, seed) for each, seeds in chosen if seed < seeds]
             made += self.rung(f"seed {seed + 1} of {num_seeds}", attempts, end)
         found = []
-        for candidate in chosen:
+        for candidate, _ in chosen:
             tries = [one for one in made if one.candidate is candidate]
             self.left_out += [LeftOut(candidate.label, one.failed) for one in tries if one.failed]
             good = tuple(one.tried for one in tries if not one.failed)
@@ -209,24 +212,33 @@ class _Run:
 
     def _that_fit(
         self, standing: Sequence[Candidate], num_seeds: int, end: float
-    ) -> list[Candidate]:
-        chosen: list[Candidate] = []
+    ) -> list[tuple[Candidate, int]]:
+        """Finalists with every seed, best first; then, in the time left, others with fewer."""
+        chosen: list[tuple[Candidate, int]] = []
         planned = list[Attempt]()
-        for place, candidate in enumerate(standing):
-            if len(chosen) == MOST_FINALISTS:
-                self.left_out += [
-                    LeftOut(each.label, f"finals: {MOST_FINALISTS} are enough")
-                    for each in standing[place:]
-                ]
-                break
-            own = [Attempt(candidate, 1.0, seed) for seed in range(num_seeds)]
+
+        def take(candidate: Candidate, seeds: int) -> str:
+            own = [Attempt(candidate, 1.0, seed) for seed in range(seeds)]
             reason = self.too_long([*planned, *own], end)
-            if reason and chosen:
-                self.left_out.append(LeftOut(candidate.label, f"finals: with it {reason}"))
+            if not reason:
+                chosen.append((candidate, seeds))
+                planned.extend(own)
+            return reason
+
+        enough = f"{MOST_FINALISTS} are enough"
+        waiting = list[Candidate]()
+        for candidate in standing:
+            if len(chosen) == MOST_FINALISTS:
+                self.left_out.append(LeftOut(candidate.label, f"finals: {enough}"))
+            elif take(candidate, num_seeds):
+                waiting.append(candidate)
+        for candidate in waiting:
+            fewer = range(num_seeds - 1, 0, -1)
+            has_room = len(chosen) < MOST_FINALISTS
+            if has_room and any(not take(candidate, seeds) for seeds in fewer):
                 continue
-            # The best one goes in as far as it comes: something must be looked at whole.
-            chosen.append(candidate)
-            planned += own
+            reason = self.too_long([*planned, Attempt(candidate, 1.0, 0)], end) or enough
+            self.left_out.append(LeftOut(candidate.label, f"finals: with it {reason}"))
         return chosen
 
     def too_long(self, attempts: Sequence[Attempt], end: float) -> str:
