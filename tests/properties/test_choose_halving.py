@@ -100,7 +100,7 @@ def test_a_slow_tokenizer_is_left_out_with_its_forecast_and_does_not_stop_the_qu
 
 
 def test_time_that_is_left_goes_to_finalists_with_fewer_seeds():
-    """After the rungs 333 s are left: three fits of 131 s have no room, two beside quick ones do."""
+    """Of 333 s after the rungs, three fits of 131 s have no room, two beside quick ones do."""
     found, _ = race(400.0, {"slow": 130.0, "quick": 1.0})
     assert {each.candidate.name: len(each.tries) for each in found.finalists} == {
         "quick": 3,

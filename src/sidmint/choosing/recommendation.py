@@ -109,7 +109,7 @@ def recommend(
         first,
         tuple(standings),
         _sentence(chosen, first),
-        _reason(chosen, standings, alike),
+        _reason(chosen, first, standings, alike),
         _uncertainty(first, standings),
     )
 
@@ -154,7 +154,10 @@ def _sentence(chosen: Standing | None, leader: Standing) -> str:
 
 
 def _reason(
-    chosen: Standing | None, standings: Sequence[Standing], alike: Sequence[Standing]
+    chosen: Standing | None,
+    leader: Standing,
+    standings: Sequence[Standing],
+    alike: Sequence[Standing],
 ) -> str:
     if chosen is None:
         return "; ".join(f"{one.label}: {one.scored.objections[0]}" for one in standings)
@@ -164,10 +167,14 @@ def _reason(
         refused = any(one.scored.objections for one in standings)
         rest = "is worse, or would be refused by the gate" if refused else "is worse"
         return f"it has the best score, and the data show that every other finalist {rest}"
-    others = [one.label for one in alike if one is not chosen]
-    because = _because(chosen, [one for one in alike if one is not chosen])
-    words = "each other" if len(others) == 1 else "one another"
-    return f"{_listed([chosen.label, *others])} cannot be told apart from {words}; {because}"
+    rest = [one for one in alike if one is not chosen]
+    because = _because(chosen, rest)
+    if chosen is leader:
+        named = _listed([one.label for one in rest])
+        return f"it leads, {named} cannot be told apart from it, and {because}"
+    also = [one.label for one in rest if one is not leader]
+    nor = f", nor can {_listed(also)}" if also else ""
+    return f"it cannot be told apart from the leader, {leader.label}{nor}; {because}"
 
 
 def _because(chosen: Standing, others: Sequence[Standing]) -> str:
@@ -191,8 +198,12 @@ def _uncertainty(leader: Standing, standings: Sequence[Standing]) -> str:
         + ("" if one.is_told_apart else ", which the data cannot tell from none")
         for one in others
     ]
-    seeds = min(len(one.scored.scores) for one in standings)
-    holds = "users and the luck of training" if seeds > 1 else "users alone, with one seed"
+    alone = [one.label for one in standings if len(one.scored.scores) == 1]
+    if len(leader.scored.scores) == 1 or len(alone) == len(standings):
+        holds = "users alone: one seed tells nothing of the luck of training"
+    else:
+        holds = "users and the luck of training"
+        holds += f" (users alone of {_listed(alone)}, with one seed)" if alone else ""
     num_users = leader.scored.scores.shape[1]
     few = "" if num_users >= FEWEST_USERS else f"; {num_users} users are too few to believe any"
     return (
