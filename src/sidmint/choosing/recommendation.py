@@ -165,8 +165,8 @@ def _reason(
         return "nothing else came as far on this budget"
     if len(alike) == 1:
         refused = any(one.scored.objections for one in standings)
-        rest = "is worse, or would be refused by the gate" if refused else "is worse"
-        return f"it has the best score, and the data show that every other finalist {rest}"
+        ends = "is worse, or would be refused by the gate" if refused else "is worse"
+        return f"it has the best score, and the data show that every other finalist {ends}"
     rest = [one for one in alike if one is not chosen]
     because = _because(chosen, rest)
     if chosen is leader:

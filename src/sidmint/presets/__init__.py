@@ -77,10 +77,9 @@ def train_only(layout: Layout, name: str, settings: Mapping[str, Any]) -> None:
     """
     known = load_params(layout.params).tokenizers.get(name, {})
     path, changes = ("tokenizers", name), dict(settings)
-    if set(known) <= set(settings) and known:
+    edits: list[tuple[tuple[str, ...], Any]] = [(path, changes)]
+    if known and set(known) <= set(settings):
         edits = [((*path, key), value) for key, value in changes.items() if known.get(key) != value]
-    else:
-        edits = [(path, changes)]
     text: str | None = layout.params.read_text(encoding="utf-8")
     for at, value in [*edits, (("train", "tokenizers"), [name])]:
         text = with_value(text, at, value) if text is not None else None

@@ -67,7 +67,7 @@ def _line(value: Any) -> str:
 
 def _end(node: yaml.Node) -> int:
     """Where the text of `node` ends; a block's own mark lies behind the comments after it."""
-    if isinstance(node, yaml.ScalarNode) or node.flow_style:
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style:
         return int(node.end_mark.index)
     last = node.value[-1]
     return _end(last[1] if isinstance(last, tuple) else last)
