@@ -92,6 +92,20 @@ def test_among_equals_short_ids_then_collisions_then_time_decide(cheap, dear, sa
     assert said in found.reason
 
 
+def test_one_of_which_less_is_known_is_not_taken_for_that():
+    """Its interval is wide, so it cannot be told apart; it would have the shortest ids."""
+    one, other, third = world(0.5, 0.5, 0.5, spread=0.05)
+    found = decide(
+        finalist("long", one, bits=30.0),
+        finalist("short", other, bits=24.0),
+        finalist("shortest, once", third[:1], bits=12.0),
+    )
+    assert found.chosen is not None
+    assert found.chosen.scored.candidate.name == "short"
+    assert "of those with as many seeds" in found.reason
+    assert "users alone of shortest, once 3 x 256, with one seed" in found.uncertainty
+
+
 def test_one_that_the_gate_would_refuse_is_not_taken_however_good():
     best, second = world(0.6, 0.5)
     found = decide(

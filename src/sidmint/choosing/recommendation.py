@@ -87,7 +87,8 @@ def recommend(
     compared with it user by user (`compare_arms`: users and, from two seeds on, the luck of
     training); the intervals hold together at 95 % (Bonferroni). Taken is, of the leader and those
     that cannot be told apart from it, the one with the shortest ids, then the fewest
-    collisions, then the quickest fit.
+    collisions, then the quickest fit. One with fewer seeds than others of these is not taken:
+    that less is known of it is no merit.
 
     A quality is (score - chance) / span. `chance` and `span` are taken for known: they are the
     same for all. Differences are shares of the leader's quality, or of span where it has none.
@@ -103,7 +104,9 @@ def recommend(
     standings.sort(key=lambda one: -one.quality)
     first = next(one for one in standings if one.scored is leader)
     alike = [one for one in standings if not one.is_told_apart and (not one.scored.objections)]
-    chosen = min(alike, key=_preference) if alike else None
+    most = max((len(one.scored.scores) for one in alike), default=0)
+    sure = [one for one in alike if len(one.scored.scores) == most]
+    chosen = min(sure, key=_preference) if sure else None
     return Recommendation(
         chosen,
         first,
@@ -168,7 +171,11 @@ def _reason(
         ends = "is worse, or would be refused by the gate" if refused else "is worse"
         return f"it has the best score, and the data show that every other finalist {ends}"
     rest = [one for one in alike if one is not chosen]
-    because = _because(chosen, rest)
+    seeds = len(chosen.scored.scores)
+    equals = [one for one in rest if len(one.scored.scores) == seeds]
+    because = _because(chosen, equals)
+    if 0 < len(equals) < len(rest):
+        because += ", of those with as many seeds"
     if chosen is leader:
         named = _listed([one.label for one in rest])
         return f"it leads, {named} cannot be told apart from it, and {because}"
@@ -179,6 +186,8 @@ def _reason(
 
 def _because(chosen: Standing, others: Sequence[Standing]) -> str:
     """Which of the preferences decided."""
+    if not others:
+        return "nothing else of them was fitted as often"
     words = ("it has the shortest ids", "it collides least", "it is fitted fastest")
     own = _preference(chosen)
     for place, text in enumerate(words):

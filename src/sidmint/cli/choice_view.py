@@ -49,11 +49,19 @@ def page_of(
         tries=tuple(_tries(choice, objections)),
         left_out=tuple(_by_reason(choice.left_out)),
         has_champion=any("aligned_churn" in one.metrics for one in finals),
-        budget=(
-            f"{num_made} tries were made in {choice.race.seconds / 60:.1f} of {minutes:g} minutes; "
-            f"a finalist is fitted with {num_seeds} seeds where the time allows."
-        ),
+        budget=_budget(choice, minutes, num_seeds, num_made),
     )
+
+
+def _budget(choice: Choice, minutes: float, num_seeds: int, num_made: int) -> str:
+    """What all of it took, tries of earlier runs among it."""
+    rows = [row for rung in choice.race.rungs for row in rung]
+    rows += [tried.row for each in choice.race.finalists for tried in each.tries]
+    seconds = {row.key: row.seconds for row in rows}
+    text = f"{len(seconds)} tries took {sum(seconds.values()) / 60:.0f} minutes"
+    if num_made:
+        text += f"; this run made {num_made} in {choice.race.seconds / 60:.1f} of {minutes:g}"
+    return f"{text}. A finalist is fitted with {num_seeds} seeds where the time allows."
 
 
 def _capacity(sizes: tuple[int, ...]) -> float:
