@@ -95,6 +95,11 @@ class Layout:
         return self.root / ".sidmint"
 
     @property
+    def tries(self) -> Path:
+        """What `sidmint choose` has tried, so that it can go on."""
+        return self.local / "choose"
+
+    @property
     def data_docs(self) -> Path:
         """Great Expectations' project folder with its static HTML."""
         return self.local / "great_expectations"

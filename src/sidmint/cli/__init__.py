@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 
 from sidmint import __version__
-from sidmint.cli import build, inspect, metrics, presets, ranking, refresh, setup, stages, versions
+from sidmint.cli import (
+    build,
+    choose,
+    inspect,
+    metrics,
+    presets,
+    ranking,
+    refresh,
+    setup,
+    stages,
+    versions,
+)
 from sidmint.cli.output import complain
 from sidmint.cli.workspace import VARIABLE
 from sidmint.errors import SidmintError
@@ -62,6 +73,7 @@ def _everywhere(
 
 setup.register(app)
 build.register(app)
+choose.register(app)
 versions.register(app)
 refresh.register(app)
 inspect.register(app)

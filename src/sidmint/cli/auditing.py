@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +42,7 @@ def audit(
     Every sha256 is computed again first. The exit code is 1 where the registry is not intact;
     the page is written all the same, and says so.
     """
+    from sidmint.cli.pages import write_page
     from sidmint.contracts import describe_metric
     from sidmint.publishing.verify import verify
     from sidmint.reporting.audit_page import render_audit
@@ -54,7 +54,7 @@ def audit(
     names = dict.fromkeys((here.params.gate.select_by, *_FIGURES))
     past = _past(here.params.registry.model_name, store, found)
     page = render_audit(past, [(name, describe_metric(name).meaning) for name in names])
-    _write(html, page)
+    write_page(html, page)
     value = {
         "path": str(html),
         "intact": not found.problems,
@@ -146,17 +146,3 @@ def _words(value: Any) -> str:
     from sidmint.reporting.tables import NOTHING
 
     return NOTHING if value is None else str(value)
-
-
-def _write(path: Path, page: str) -> None:
-    """In one step, so that nobody reads half a page."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        draft.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(draft, path)
-    except OSError as error:
-        raise BadInput(
-            f"{path} cannot be written ({error.strerror}); name a file in a folder that is there"
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)

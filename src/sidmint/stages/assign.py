@@ -40,7 +40,7 @@ def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = 
     categories = artifacts.categories().to_list() if model.uses_categories else None
     codes = Codes(model.encode(vectors, categories=categories), model.config.sizes)
     ids = _resolve(params.assign, model, vectors, codes, embeddings.item_ids)
-    table = _table(embeddings.item_ids, ids)
+    table = id_table(embeddings.item_ids, ids)
     before, after = shared_codes(codes.values), shared_codes(ids.parts)
     metrics = _metrics(before, after, ids, table)
     with artifacts.writing("assign", tokenizer) as out:
@@ -147,7 +147,8 @@ def _code_table(item_ids: Sequence[str], values: Ints) -> pl.DataFrame:
     return pl.DataFrame({Columns.ITEM_ID: list(item_ids), **columns})
 
 
-def _table(item_ids: Sequence[str], ids: SemanticIds) -> pl.DataFrame:
+def id_table(item_ids: Sequence[str], ids: SemanticIds) -> pl.DataFrame:
+    """The table sids.parquet (`contracts.SemanticIds`) of `ids`, a row an item."""
     return _code_table(item_ids, ids.codes.values).with_columns(
         pl.Series(Columns.SUFFIX, ids.suffixes),
         pl.Series(Columns.SEMANTIC_ID, ids.strings(), dtype=pl.String),

@@ -41,7 +41,7 @@ def evaluate(
         return _skipped(artifacts, tokenizer)
     model = storage.load(artifacts.folder("train", tokenizer))
     vectors = artifacts.embeddings().vectors
-    user_ids, cases = _cases(artifacts)
+    user_ids, cases = test_cases(artifacts)
     negatives = random_negatives(
         cases,
         len(vectors),
@@ -74,7 +74,7 @@ def _skipped(artifacts: Artifacts, tokenizer: str) -> Outcome:
     return Outcome(f"{tokenizer}: nothing is evaluated: {NO_LOG}")
 
 
-def _cases(artifacts: Artifacts) -> tuple[pl.Series, Cases]:
+def test_cases(artifacts: Artifacts) -> tuple[pl.Series, Cases]:
     """Test cases from the events that training was kept from (split "test" and "cold").
 
     With the id of each case's user.

@@ -74,6 +74,28 @@ def recommend(
     return Outcome(_headline(tokenizer, settings, metrics), metrics)
 
 
+def places_of(
+    params: RecommendParams,
+    seed: int,
+    device: str,
+    artifacts: Artifacts,
+    published: pl.DataFrame,
+    track: Track = silent,
+) -> tuple[list[str], Ints]:
+    """Who was asked, and the place (C,) of each held-out event in a recommender's list; 0: none.
+
+    One training on the table `published` (columns as in sids.parquet). `seed` is that of the
+    recommender. Cases on items without an id are misses, last of all.
+    """
+    world = _world(artifacts, published)
+    recommender = make_recommender(params.recommender, params.settings, "recommend.settings")
+    with _threads(params.threads):
+        found = _one_round(recommender, world, params, seed, device, track)
+    users = [*world.cases[Interactions.USER_ID], *world.missed[Interactions.USER_ID]]
+    misses = np.zeros(world.missed.height, dtype=np.int32)
+    return users, np.append(found.places, misses)
+
+
 def check_recommender(params: Params) -> None:
     """Build the recommender of the run, untrained, so that a wrong setting is found at once."""
     if params.recommend is not None:

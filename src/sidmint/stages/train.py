@@ -34,7 +34,7 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     model = make_tokenizer(tokenizer, params.tokenizers.get(tokenizer, {}))
     embeddings = artifacts.embeddings()
     vectors = check_vectors(embeddings.vectors, item_ids=embeddings.item_ids)
-    fitted = _fitted_rows(artifacts, params.train.fit_on)
+    fitted = fitted_rows(artifacts, params.train.fit_on)
     pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
     seed = seed_for(params.seed, "train", tokenizer)
     categories = _categories(artifacts, fitted) if model.uses_categories else None
@@ -64,8 +64,8 @@ def check_settings(params: Params) -> None:
         make_tokenizer(tokenizer, params.tokenizers[tokenizer])
 
 
-def _fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:
-    """Which rows `fit_on` means.
+def fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:
+    """Which rows of the items `train.fit_on` means, as a mask (N,).
 
     What nobody has met, or the k-core leaves out, still has content: `known` reads
     it, and leaves only the withheld items to be new.
