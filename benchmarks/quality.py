@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from quality_page import write_page
-from quality_runs import RUNS
+from quality_runs import RUNS, settings_of
 from row_files import read_lines
 
 from sidmint.catalogue import build_catalogue
@@ -140,8 +140,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
             path = arguments.data / catalogue / "minilm_l6_v2.npy"
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             for name in names:
-                config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
-                settings = {"type": RUNS[name].get("type", name), **config}
+                settings = settings_of(name, make_tokenizer(name, RUNS[name]).config)
                 yield Run(catalogue, name, seed, settings, digest)
 
 

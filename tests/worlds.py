@@ -47,6 +47,22 @@ def clusters_far_apart(
     return (centres[members] + noise).astype(np.float32), members.astype(np.int32)
 
 
+def few_outliers(
+    num_items: int = 1500, num_dimensions: int = 64, num_clusters: int = 32, seed: int = 0
+) -> Floats:
+    """Clusters whose members differ little, but for one in twelve, which lies far out on its own.
+
+    What is left of them after one level has no structure and a long tail: codewords for single
+    outliers lower the squared error more than codewords that tell the many apart.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(num_clusters, num_dimensions))
+    noise = rng.normal(size=(num_items, num_dimensions))
+    lengths = np.where(rng.random(num_items) < 1 / 12, 0.5, 0.05)
+    members = rng.integers(0, num_clusters, num_items)
+    return (centres[members] + lengths[:, None] * noise).astype(np.float32)
+
+
 def smooth_items(num_items: int = 400, num_dimensions: int = 24, seed: int = 0) -> Floats:
     """Unit vectors near a six-dimensional surface: like text embeddings, all different."""
     rng = np.random.default_rng(seed)
