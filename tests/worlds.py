@@ -47,19 +47,21 @@ def clusters_far_apart(
     return (centres[members] + noise).astype(np.float32), members.astype(np.int32)
 
 
-def few_outliers(
-    num_items: int = 1500, num_dimensions: int = 64, num_clusters: int = 32, seed: int = 0
+def long_tails(
+    num_items: int = 4300, num_clusters: int = 256, spread: float = 0.8, seed: int = 0
 ) -> Floats:
-    """Clusters whose members differ little, but for one in twelve, which lies far out on its own.
+    """Clusters whose members differ from their centre by lengths with a long tail (N, 64).
 
-    What is left of them after one level has no structure and a long tail: codewords for single
-    outliers lower the squared error more than codewords that tell the many apart.
+    What one level leaves over has no structure, and codewords for its single outliers lower the
+    squared error more than codewords that tell the many apart: catalogues of a few thousand
+    products behave like this.
     """
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(num_clusters, num_dimensions))
-    noise = rng.normal(size=(num_items, num_dimensions))
-    lengths = np.where(rng.random(num_items) < 1 / 12, 0.5, 0.05)
-    members = rng.integers(0, num_clusters, num_items)
+    centres = rng.normal(size=(num_clusters, 64))
+    noise = rng.normal(size=(num_items, 64))
+    lengths = 0.1 * np.exp(spread * rng.normal(size=num_items))
+    weights = rng.random(num_clusters) ** 0.5
+    members = rng.choice(num_clusters, num_items, p=weights / weights.sum())
     return (centres[members] + lengths[:, None] * noise).astype(np.float32)
 
 

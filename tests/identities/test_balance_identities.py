@@ -116,8 +116,8 @@ def test_codes_of_a_balanced_fit_are_those_of_the_nearest_codeword() -> None:
 
 
 def test_a_level_of_outliers_carries_more_when_codes_are_bounded() -> None:
-    """Most residuals are near zero and a few are large: k-means spends its codes on these."""
-    vectors, sizes = worlds.few_outliers(), (32, 64, 64)
+    """Most residuals are short and a few are long: k-means spends its codes on these."""
+    vectors, sizes = worlds.long_tails(1200, 32, spread=1.0), (32, 64, 64)
 
     def shares(balance: float | None) -> tuple[list[float], float]:
         model = make_tokenizer("rq_kmeans", {"sizes": sizes, "balance": balance})
