@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import yaml
-from quality import DOCS, PAGE, Catalogue, Run, load_catalogue, read_rows
-from quality_page import write_page
+from quality import LEVEL_ROWS, Catalogue, Run, load_catalogue, write_pages
 from quality_runs import RUNS, settings_of
 from row_files import read_lines
 
@@ -37,7 +36,6 @@ from sidmint.seeds import seed_for
 from sidmint.sources import SOURCES, SourceFiles
 from sidmint.sources.bring_in import demo_params
 
-ROWS = DOCS / "results" / "levels.jsonl"
 BUILT_IN = "builtin"
 KEPT = ("n_eff_share", "collision_rate")
 KEPT_OF_LEVELS = ("perplexity_share", "dead_code_share", "information_share", "top_code_share")
@@ -46,15 +44,15 @@ KEPT_OF_LEVELS = ("perplexity_share", "dead_code_share", "information_share", "t
 def main() -> None:
     """Make what is missing, one run at a time, and write the page after each."""
     asked = _arguments()
-    done = {row["key"] for row in read_lines(ROWS)}
+    done = {row["key"] for row in read_lines(LEVEL_ROWS)}
     for run in _runs(asked):
         if run.key not in done:
             row = _measure(run, asked.data)
             _append(row)
-            write_page(read_rows(), PAGE)
+            write_pages()
             shares = [row["metrics"][f"information_share_{level}"] for level in (1, 2, 3)]
             print(f"{run.catalogue} {run.name}: information {shares}", flush=True)
-    write_page(read_rows(), PAGE)
+    write_pages()
 
 
 def _runs(asked: argparse.Namespace) -> Iterator[Run]:
@@ -117,9 +115,9 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
 
 def _append(row: dict[str, Any]) -> None:
     """Add one line in place of one that older code made; lines are kept sorted."""
-    rows = {(r["catalogue"], r["name"], r["seed"]): r for r in [*read_lines(ROWS), row]}
+    rows = {(r["catalogue"], r["name"], r["seed"]): r for r in [*read_lines(LEVEL_ROWS), row]}
     lines = "".join(json.dumps(rows[at], sort_keys=True) + "\n" for at in sorted(rows))
-    ROWS.write_text(lines, encoding="utf-8")
+    LEVEL_ROWS.write_text(lines, encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:

@@ -19,6 +19,8 @@ DRQ = ("rq_vae", "rqp_vae", "rq_kmeans", "drq_vae", "drq_vae_cl")
 """The five tokenizers of DRQ Tables 1-5."""
 
 CONTROLS = ("random", "lsh", "category")
+UNORDERED = ("pq", "opq")
+"""Codes of independent blocks: a level does not refine the one before it."""
 
 RUNS: dict[str, dict[str, Any]] = {
     "random": {},
