@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from drq_printed import LABELS
 
-from sidmint.tokenizers.base import FIRST_PERPLEXITY_SHARE
+from sidmint.information import FIRST_PERPLEXITY_SHARE
 
 Figures = Mapping[str, Mapping[str, float]]
 """By tokenizer, then figure."""

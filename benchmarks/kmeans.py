@@ -2,6 +2,7 @@
 
     python benchmarks/kmeans.py [--quick] [--items N] [--sizes 4096,4096,4096] [--json FILE]
     python benchmarks/kmeans.py --growth            (the exponent of time over the number of items)
+    python benchmarks/kmeans.py --growth --balance 1.5      (the same, and what bounded codes cost)
 
 Our start (k-means|| or k-means++) is in our time, the final assignment in both. Vectors are a
 synthetic mixture shaped like text embeddings unless --vectors names a file.
@@ -66,18 +67,32 @@ def growth(asked: argparse.Namespace, sizes: list[int]) -> dict[str, object]:
     """The exponent b of time ~ N^b over four sizes, by least squares on logarithms."""
     items = [asked.items // 8, asked.items // 4, asked.items // 2, asked.items]
     vectors_ND = peers.vectors(items[-1], asked.size)
-    seconds = [_ours(vectors_ND[:count], sizes, asked.iterations).cpu_s for count in items]
-    exponent = float(np.polyfit(np.log(items), np.log(seconds), 1)[0])
-    for count, spent in zip(items, seconds, strict=True):
-        print(f"{count:9d} items  {spent:8.2f} CPU s")
-    print(f"fit: CPU seconds grow as N^{exponent:.3f}")
-    return {"items": items, "cpu_s": seconds, "exponent": exponent}
+    bounds = [None] if asked.balance is None else [None, asked.balance]
+    grown: dict[str, object] = {"items": items}
+    for balance in bounds:
+        seconds = []
+        for count in items:
+            timing = _ours(vectors_ND[:count], sizes, asked.iterations, balance)
+            seconds.append(timing.cpu_s)
+            print(f"{count:9d} items  balance {balance}  {timing.cpu_s:8.2f} CPU s", flush=True)
+        exponent = float(np.polyfit(np.log(items), np.log(seconds), 1)[0])
+        print(f"fit: CPU seconds grow as N^{exponent:.3f}, balance {balance}")
+        grown[f"balance {balance}"] = {"cpu_s": seconds, "exponent": exponent}
+    return grown
 
 
-def _ours(vectors_ND: torch.Tensor, sizes: list[int], iterations: int) -> Timing:
+def _ours(
+    vectors_ND: torch.Tensor, sizes: list[int], iterations: int, balance: float | None = None
+) -> Timing:
     def fit() -> list[float]:
-        generator = torch.Generator().manual_seed(0)
-        levels = residual_kmeans(vectors_ND, sizes, generator, iterations, tolerance=0.0)
+        levels = residual_kmeans(
+            vectors_ND,
+            sizes,
+            torch.Generator().manual_seed(0),
+            iterations,
+            tolerance=0.0,
+            balance=balance,
+        )
         return [level.inertia[-1] for level in levels]
 
     return peers.timed(fit)
@@ -93,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--vectors", type=Path, help="an .npy file (N, D) to use instead")
     parser.add_argument("--growth", action="store_true", help="ours alone, at four sizes up to N")
+    parser.add_argument("--balance", type=float, help="with --growth: bounded codes too")
     parser.add_argument("--quick", action="store_true", help="20,000 items, one level of 1,024")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from quality_page import write_page
-from quality_runs import RUNS
+from quality_runs import RUNS, settings_of
 from row_files import read_lines
 
 from sidmint.catalogue import build_catalogue
@@ -38,6 +38,7 @@ from sidmint.types import Floats, Pairs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ROWS, PAGE = DOCS / "results" / "quality.jsonl", DOCS / "RESULTS.md"
+LEVEL_ROWS = DOCS / "results" / "levels.jsonl"
 KAPPAS = (1.0,)
 NEAR_DUPLICATE_COSINE = 0.95
 GEOMETRY_SAMPLE = 20_000
@@ -83,14 +84,19 @@ def main() -> None:
             for number, finished in enumerate(as_completed(waiting), start=1):
                 run, row = waiting[finished], finished.result()
                 _append(row)
-                write_page(read_rows(), PAGE)
+                write_pages()
                 print(
                     f"[{number}/{len(wanted)}] {run.catalogue} {run.name} seed {run.seed}: entropy "
                     f"{row['metrics']['composition_entropy']:.4f}, {row['cpu_s']:.0f} CPU s",
                     flush=True,
                 )
-    write_page(read_rows(), PAGE)
+    write_pages()
     print(PAGE)
+
+
+def write_pages() -> None:
+    """docs/RESULTS.md anew from the rows that are there."""
+    write_page(read_rows(), read_lines(LEVEL_ROWS), PAGE)
 
 
 def read_rows() -> list[dict[str, Any]]:
@@ -140,8 +146,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
             path = arguments.data / catalogue / "minilm_l6_v2.npy"
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             for name in names:
-                config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
-                settings = {"type": RUNS[name].get("type", name), **config}
+                settings = settings_of(name, make_tokenizer(name, RUNS[name]).config)
                 yield Run(catalogue, name, seed, settings, digest)
 
 

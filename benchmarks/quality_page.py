@@ -1,4 +1,4 @@
-"""docs/RESULTS.md from the rows of docs/results/quality.jsonl, and from nothing else."""
+"""docs/RESULTS.md from the rows of docs/results/quality.jsonl and levels.jsonl alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from levels_page import levels_part
 from older_rows import older_rows
 from quality_runs import BASELINES, CONTROLS, DRQ, RUNS
 
@@ -68,8 +69,8 @@ the leader of those with an encoder is named too.
 """
 
 
-def write_page(rows: Iterable[Row], path: Path) -> None:
-    """Write the page of all `rows` to `path`."""
+def write_page(rows: Iterable[Row], level_rows: Iterable[Row], path: Path) -> None:
+    """Write the page of all `rows`, and of those of `levels.py`, to `path`."""
     grouped: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["name"] in RUNS:
@@ -88,6 +89,7 @@ def write_page(rows: Iterable[Row], path: Path) -> None:
         parts.append(_hamr_table(runs, PRINTED_ENTROPY.get(catalogue, {})))
         parts.append(f"\n### Which findings of the papers hold on {catalogue.capitalize()}\n")
         parts.append(_findings(runs, PRINTED_ENTROPY.get(catalogue, {})))
+    parts.append(levels_part(shown, level_rows))
     path.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sidmint.settings import Settings
+
 SIZES = [256, 256, 256]
 BASELINES = ("rq_vae", "improved_vqgan", "grvq", "rq_opq", "rq_vae_rotation", "sim_rq")
 """The six gradient baselines of QuaSID Table 3."""
@@ -17,6 +19,8 @@ DRQ = ("rq_vae", "rqp_vae", "rq_kmeans", "drq_vae", "drq_vae_cl")
 """The five tokenizers of DRQ Tables 1-5."""
 
 CONTROLS = ("random", "lsh", "category")
+UNORDERED = ("pq", "opq")
+"""Codes of independent blocks: a level does not refine the one before it."""
 
 RUNS: dict[str, dict[str, Any]] = {
     "random": {},
@@ -25,12 +29,14 @@ RUNS: dict[str, dict[str, Any]] = {
     "opq": {},
     "pq": {},
     "rq_kmeans": {},
+    "rq_kmeans_balanced": {"type": "rq_kmeans", "balance": 1.5},
     "rq_kmeans_aligned": {"type": "rq_kmeans", "align": {}},
     "rq_opq": {},
     "rq_vae": {},
     "rq_vae_latents_start": {"type": "rq_vae", "start": "latents"},
     "rqp_vae": {},
     "drq_vae": {},
+    "drq_vae_balanced": {"type": "drq_vae", "balance": 1.5},
     "drq_vae_cl": {},
     "grvq": {},
     "improved_vqgan": {},
@@ -55,3 +61,19 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 for _settings in RUNS.values():
     _settings["sizes"] = SIZES
+
+
+def settings_of(name: str, config: Settings) -> dict[str, Any]:
+    """What a row says of its tokenizer: type and whole config, defaults included."""
+    return {"type": RUNS[name].get("type", name), **row_config(config)}
+
+
+def row_config(config: Settings) -> dict[str, Any]:
+    """`config` as rows hold it.
+
+    `balance` only where it is set: rows made before there was one are rows without it.
+    """
+    values = config.model_dump(mode="json")
+    if values.get("balance") is None:
+        values.pop("balance", None)
+    return values

@@ -20,6 +20,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "random": {"sizes": SIZES},
     "rq_kmeans": {"sizes": SIZES},
     "rq_kmeans_aligned": {"type": "rq_kmeans", "sizes": SIZES, "align": {"steps": 40}},
+    "rq_kmeans_balanced": {"type": "rq_kmeans", "sizes": SIZES, "balance": 1.25},
     "rq_opq": {"sizes": SIZES},
     "rq_opq_mlp": {"type": "rq_opq", "encoder": "mlp", "sizes": SIZES, **FAST},
     "rq_vae": {"sizes": SIZES, **FAST},

@@ -47,6 +47,24 @@ def clusters_far_apart(
     return (centres[members] + noise).astype(np.float32), members.astype(np.int32)
 
 
+def long_tails(
+    num_items: int = 4300, num_clusters: int = 256, spread: float = 0.8, seed: int = 0
+) -> Floats:
+    """Clusters whose members differ from their centre by lengths with a long tail (N, 64).
+
+    What one level leaves over has no structure, and codewords for its single outliers lower the
+    squared error more than codewords that tell the many apart: catalogues of a few thousand
+    products behave like this.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(num_clusters, 64))
+    noise = rng.normal(size=(num_items, 64))
+    lengths = 0.1 * np.exp(spread * rng.normal(size=num_items))
+    weights = rng.random(num_clusters) ** 0.5
+    members = rng.choice(num_clusters, num_items, p=weights / weights.sum())
+    return (centres[members] + lengths[:, None] * noise).astype(np.float32)
+
+
 def smooth_items(num_items: int = 400, num_dimensions: int = 24, seed: int = 0) -> Floats:
     """Unit vectors near a six-dimensional surface: like text embeddings, all different."""
     rng = np.random.default_rng(seed)

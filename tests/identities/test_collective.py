@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rqp_vae": {**JOINT, "revival_threshold": 4.0},  # some codes are revived
     "drq_vae": FAST,  # its encoder draws random numbers
     "rq_kmeans": {"sizes": (33, 17, 7)},  # some clusters are empty on the way
+    "rq_kmeans_balanced": {"type": "rq_kmeans", "sizes": (33, 17, 7), "balance": 1.1},
     "pq": {"sizes": (33, 17)},
     "rq_opq": {"sizes": (9, 8, 7)},
 }

@@ -36,12 +36,12 @@ def test_a_level_rule_asks_it_of_every_level():
 def test_a_rule_that_names_its_level_wins_over_the_level_rule():
     thresholds = {
         "perplexity_share_1": RuleParams(min=0.4),
-        "perplexity_share_level": RuleParams(min=0.2, severity="warning"),
+        "perplexity_share_level": RuleParams(min=0.2),
     }
     lows = {r.metric: (r.low, r.severity) for r in rules_for(gate(thresholds), 2, None)}
     assert lows == {
         "perplexity_share_1": (0.4, "critical"),
-        "perplexity_share_2": (0.2, "warning"),
+        "perplexity_share_2": (0.2, "critical"),
     }
 
 

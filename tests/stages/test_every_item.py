@@ -65,6 +65,8 @@ def _begin(root: Path, files: Path, log: bool) -> tuple[Params, Artifacts]:
         "train.tokenizers": [NAME],
         # 64 codes for 400 items leave a level that some seeds use and others do not.
         f"tokenizers.{NAME}.sizes": [16, 16, 16],
+        # Plain: tables of the same items, fitted with and without the withheld, stay alike here.
+        f"tokenizers.{NAME}.balance": None,
         "recommend.recommender": "last_item",
         "recommend.settings": {},
     }

@@ -40,10 +40,10 @@ def test_a_refusal_is_a_result_with_its_reasons(tmp_path: Path):
 
 
 def test_a_warning_is_told_and_does_not_block(tmp_path: Path):
-    artifacts = workspace(tmp_path, cold_coverage=0.5, perplexity_share_2=0.1)
+    artifacts = workspace(tmp_path, cold_coverage=0.5)
     outcome = gate(Params(), artifacts, "t", by_definition)
     assert verdict(artifacts).passed
-    assert len(verdict(artifacts).warnings) == 2
+    assert len(verdict(artifacts).warnings) == 1
     assert "Warnings: cold_coverage is 0.500" in outcome.headline
 
 

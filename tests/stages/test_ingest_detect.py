@@ -8,13 +8,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from sidmint.catalogue import build_catalogue
-from sidmint.embedding import item_texts
+from sidmint.embedding import ENCODERS, item_texts, unit_norm
 from sidmint.errors import BadInput
 from sidmint.params import IngestParams
 from sidmint.sources import SOURCES, SourceFiles
+from sidmint.sources.bring_in import demo_params
 from sidmint.sources.detect import Proposal, codes_a_level, propose
+from sidmint.tokenizers import make_tokenizer
 
 NUM_ITEMS, NUM_USERS = 40, 60
 
@@ -291,3 +294,19 @@ def test_records_and_lists_of_jsonl_are_read_as_text_that_embed_takes(tmp_path: 
     assert texts[0] == "thing 0. Brand: b; Sizes: S, M"
     assert texts[1] == "thing 1. Brand: b; Sizes: S, M; Weight: 3"
     assert raw.items["features"].to_list()[:2] == ["red, soft", ""]
+
+
+@pytest.mark.slow
+def test_what_init_proposes_makes_every_level_of_a_small_catalogue_carry_information(
+    office: Path,
+) -> None:
+    """Plain k-means leaves the third level of these 2,420 items a perplexity of ten codes."""
+    items = pl.read_parquet(office / "items.parquet")
+    proposed = yaml.safe_load(demo_params())
+    texts = item_texts(proposed["embed"]["template"], items)
+    vectors = unit_norm(ENCODERS["wordllama"]("").encode(texts), items["item_id"].to_list())
+    sizes = [codes_a_level(items.height)] * 3
+    settings = proposed["tokenizers"]["rq_kmeans"] | {"sizes": sizes}
+    assert make_tokenizer("rq_kmeans", settings).fit(vectors, device="cpu").collapsed == ()
+    plain = make_tokenizer("rq_kmeans", {"sizes": sizes}).fit(vectors, device="cpu")
+    assert "level 3 collapsed" in plain.collapsed[-1]

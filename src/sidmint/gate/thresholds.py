@@ -11,7 +11,12 @@ from pydantic import Field, field_validator, model_validator
 
 from sidmint.contracts import METRICS, NO_LOG, Metric, describe_metric
 from sidmint.errors import BadInput, did_you_mean
-from sidmint.information import LEAST_SHARE
+from sidmint.information import (
+    DEAD_CODE_SHARE,
+    FIRST_PERPLEXITY_SHARE,
+    LATER_PERPLEXITY_SHARE,
+    LEAST_SHARE,
+)
 from sidmint.settings import Settings
 
 Severity = Literal["critical", "warning"]
@@ -55,13 +60,11 @@ _DEFAULT_RULES = {
     "conflict_rate": RuleParams(max=0.4),
     "resolved_collision_rate": RuleParams(max=0),
     "n_eff_share": RuleParams(min=0.55),
-    # Every later level refines the first: sound runs use .75 to .9 of it, a collapsed one
-    # .11 behind a collision rate of .215 that looks well.
-    "perplexity_share_1": RuleParams(min=0.4),
-    # Later levels of sound residual k-means fall to .05 where sizes are large for the
-    # catalogue: worth a word, and what it costs is in collision_rate and n_eff_share.
-    "perplexity_share_level": RuleParams(min=0.2, severity="warning"),
-    "dead_code_share_level": RuleParams(max=0.2),
+    # Every later level refines the first: a collapsed one had .11 of it behind a collision rate
+    # of .215 that looks well. A later level far below sound ones spent its codes on single items.
+    "perplexity_share_1": RuleParams(min=FIRST_PERPLEXITY_SHARE),
+    "perplexity_share_level": RuleParams(min=LATER_PERPLEXITY_SHARE),
+    "dead_code_share_level": RuleParams(max=DEAD_CODE_SHARE),
     # A level may use every code and add nothing. Of 52 tables of Beauty and Toys (26 tokenizers,
     # 3 x 256) the least share is .19, of pq's third level; the control category has .00.
     "information_share_level": RuleParams(min=LEAST_SHARE),

@@ -56,13 +56,16 @@ class DerivedQuantizer(Quantizer):
         iterations: int,
         tolerance: float,
         track: Track = silent,
+        balance: float | None = None,
     ) -> None:
         """k-means level by level, each on what the derived codebooks before it left over."""
         residual_Nd = latent_Nd
         with torch.no_grad():
             for level, size in enumerate(track(self.sizes, "codebooks", len(self.sizes))):
                 try:
-                    fitted = kmeans(residual_Nd, size, generator, iterations, tolerance)
+                    fitted = kmeans(
+                        residual_Nd, size, generator, iterations, tolerance, balance=balance
+                    )
                 except TooFewPoints as error:
                     raise TooFewPoints(level, size, error.num_distinct) from error
                 counts_K = torch.bincount(fitted.codes_N, minlength=size)

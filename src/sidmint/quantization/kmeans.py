@@ -16,6 +16,7 @@ from torch.nn.functional import embedding_bag
 
 from sidmint.progress import Track, silent
 from sidmint.quantization.assignment import nearest
+from sidmint.quantization.balance import bounded_nearest, largest_size
 from sidmint.quantization.collective import gathered, own_rows, summed
 from sidmint.quantization.oversampling import oversampled_plus_plus, squared_distances
 from sidmint.quantization.shrinkage import shrunk
@@ -35,8 +36,8 @@ class KMeans:
     codes_N: Tensor
     """The nearest codeword of each point, int64."""
     inertia: tuple[float, ...]
-    """Sum of squared distances at each assignment, then after each swap round that was kept; the
-    last is that of `codes_N`."""
+    """Sum of squared distances at each assignment, then after each swap round that was kept, or
+    of the nearest codewords after bounded assignments; the last is that of `codes_N`."""
     num_reseeded: int
     """Empty clusters that were given a point, over all iterations."""
 
@@ -56,6 +57,7 @@ def kmeans(
     iterations: int = 50,
     tolerance: float = 1e-4,
     swap_rounds: int = 0,
+    balance: float | None = None,
 ) -> KMeans:
     """K codewords that (locally) minimise the sum of squared distances of all points.
 
@@ -64,6 +66,8 @@ def kmeans(
     when an iteration lowers the inertia by less than `tolerance` of it and no cluster is
     empty, or after `iterations`. An empty cluster takes the point that lies farthest from
     its own codeword. `swap_rounds` then try to leave the local minimum; see `_swap`.
+    `balance` (1 or more) bounds every code to that multiple of N / K points in all these
+    iterations (`bounded_nearest`); `codes_N` are those of the nearest codeword all the same.
     `generator` lives on the CPU whatever the device of the points. Raises `TooFewPoints`
     when fewer than K of the points are distinct.
     """
@@ -71,13 +75,13 @@ def kmeans(
     if num_distinct < num_codes:
         raise TooFewPoints(0, num_codes, num_distinct)
     start_Kd = shrunk(points_Nd, _start(points_Nd, num_codes, generator), generator)
-    fitted = _lloyd(points_Nd, start_Kd, iterations, tolerance)
+    fitted = _lloyd(points_Nd, start_Kd, iterations, tolerance, balance)
     num_swapped = num_codes // 4
     for _ in range(swap_rounds):
         if not num_swapped or not fitted.inertia[-1]:
             break
         start_Kd = _swap(points_Nd, fitted, num_swapped, generator)
-        other = _lloyd(points_Nd, start_Kd, iterations, max(tolerance, 1e-3))
+        other = _lloyd(points_Nd, start_Kd, iterations, max(tolerance, 1e-3), balance)
         if other.inertia[-1] < fitted.inertia[-1]:
             num_reseeded = fitted.num_reseeded + other.num_reseeded
             inertia = (*fitted.inertia, other.inertia[-1])
@@ -95,6 +99,7 @@ def residual_kmeans(
     tolerance: float = 1e-4,
     swap_rounds: int = 0,
     track: Track = silent,
+    balance: float | None = None,
 ) -> list[KMeans]:
     """One k-means a level, each on what the levels before left over.
 
@@ -104,7 +109,9 @@ def residual_kmeans(
     levels: list[KMeans] = []
     for level, num_codes in enumerate(track(sizes, "k-means", len(sizes))):
         try:
-            fitted = kmeans(residual_Nd, num_codes, generator, iterations, tolerance, swap_rounds)
+            fitted = kmeans(
+                residual_Nd, num_codes, generator, iterations, tolerance, swap_rounds, balance
+            )
         except TooFewPoints as error:
             raise TooFewPoints(level, num_codes, error.num_distinct) from error
         residual_Nd = residual_Nd - fitted.codewords_Kd[fitted.codes_N]
@@ -190,29 +197,47 @@ def count_distinct(points_Nd: Tensor, at_least: int | None = None) -> int:
     return len(seen)
 
 
-def _lloyd(points_Nd: Tensor, codewords_Kd: Tensor, iterations: int, tolerance: float) -> KMeans:
+def _lloyd(
+    points_Nd: Tensor,
+    codewords_Kd: Tensor,
+    iterations: int,
+    tolerance: float,
+    balance: float | None = None,
+) -> KMeans:
     """Lloyd iterations from given codewords; see `kmeans`."""
     inertia: list[float] = []
     num_reseeded = 0
     while True:
-        codes_N, distances_N = _assigned(points_Nd, codewords_Kd)
+        codes_N = _assigned(points_Nd, codewords_Kd, balance)
+        distances_N = _own_distances(points_Nd, codewords_Kd, codes_N)
         inertia.append(float(distances_N.sum(dtype=torch.float64)))
         empty = (torch.bincount(codes_N, minlength=len(codewords_Kd)) == 0).nonzero()[:, 0]
         settled = len(inertia) > 1 and inertia[-2] - inertia[-1] <= tolerance * inertia[-1]
         if (settled and not len(empty)) or len(inertia) > iterations:
-            return KMeans(codewords_Kd, codes_N, tuple(inertia), num_reseeded)
+            break
         if len(empty):
             num_reseeded += _reseed(empty, codes_N, distances_N)
         codewords_Kd = cluster_means(points_Nd, codes_N, codewords_Kd)
+    if balance is not None:
+        codes_N = _assigned(points_Nd, codewords_Kd)
+        distances_N = _own_distances(points_Nd, codewords_Kd, codes_N)
+        inertia.append(float(distances_N.sum(dtype=torch.float64)))
+    return KMeans(codewords_Kd, codes_N, tuple(inertia), num_reseeded)
 
 
-def _assigned(points_Nd: Tensor, codewords_Kd: Tensor) -> tuple[Tensor, Tensor]:
-    """Code and squared distance (N,) of each point, of which each process finds its share."""
-    own = own_rows(len(points_Nd))
-    codes_B = nearest(points_Nd[own], codewords_Kd)
-    distances_B = squared_distances(points_Nd[own], codewords_Kd, codes_B)
+def _assigned(points_Nd: Tensor, codewords_Kd: Tensor, balance: float | None = None) -> Tensor:
+    """Code (N,) of each point, of which each process finds its share."""
     num_points = len(points_Nd)
-    return gathered(codes_B, num_points), gathered(distances_B, num_points)
+    if balance is not None:
+        largest = largest_size(num_points, len(codewords_Kd), balance)
+        return bounded_nearest(points_Nd, codewords_Kd, largest)
+    return gathered(nearest(points_Nd[own_rows(num_points)], codewords_Kd), num_points)
+
+
+def _own_distances(points_Nd: Tensor, codewords_Kd: Tensor, codes_N: Tensor) -> Tensor:
+    """Squared distance (N,) of each point to its codeword; each process finds its share."""
+    own = own_rows(len(points_Nd))
+    return gathered(squared_distances(points_Nd[own], codewords_Kd, codes_N[own]), len(points_Nd))
 
 
 def _swap(points_Nd: Tensor, fitted: KMeans, num_swapped: int, generator: Generator) -> Tensor:

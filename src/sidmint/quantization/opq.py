@@ -98,15 +98,22 @@ def residual_opq(
     tolerance: float = 1e-4,
     rounds: int = 50,
     track: Track = silent,
+    balance: float | None = None,
 ) -> tuple[list[KMeans], Opq]:
     """Residual k-means at the first levels, and OPQ of what they leave over as the last ones.
 
-    `sizes` are of all levels; the last `num_blocks` are blocks. A `TooFewPoints` names the
-    level among all.
+    `sizes` are of all levels; the last `num_blocks` are blocks, which `balance` leaves alone. A
+    `TooFewPoints` names the level among all.
     """
     num_levels = len(sizes) - num_blocks
     levels = residual_kmeans(
-        points_Nd, sizes[:num_levels], generator, iterations, tolerance, track=track
+        points_Nd,
+        sizes[:num_levels],
+        generator,
+        iterations,
+        tolerance,
+        track=track,
+        balance=balance,
     )
     residual_Nd = points_Nd
     for level in levels:

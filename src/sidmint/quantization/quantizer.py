@@ -41,10 +41,13 @@ class Quantizer(nn.Module, ABC):
         iterations: int,
         tolerance: float,
         track: Track = silent,
+        balance: float | None = None,
     ) -> None:
         """Fit the codebooks to `latent_Nd` (N, d) by residual k-means; see `residual_kmeans`."""
         sizes = [len(table) for table in self.tables()]
-        levels = residual_kmeans(latent_Nd, sizes, generator, iterations, tolerance, track=track)
+        levels = residual_kmeans(
+            latent_Nd, sizes, generator, iterations, tolerance, track=track, balance=balance
+        )
         self.start_from([level.codewords_Kd for level in levels])
 
     def update(self, walk: ResidualWalk) -> None:

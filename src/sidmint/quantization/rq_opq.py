@@ -69,9 +69,10 @@ class RqOpqQuantizer(Quantizer):
         iterations: int,
         tolerance: float,
         track: Track = silent,
+        balance: float | None = None,
     ) -> None:
         """Residual k-means, then OPQ of what it left over."""
-        self.learn_from(latent_Nd, generator, iterations, tolerance, track)
+        self.learn_from(latent_Nd, generator, iterations, tolerance, track, balance)
 
     def learn_from(
         self,
@@ -80,6 +81,7 @@ class RqOpqQuantizer(Quantizer):
         iterations: int,
         tolerance: float,
         track: Track = silent,
+        balance: float | None = None,
     ) -> tuple[list[KMeans], Opq]:
         """`start_on`, and what it went through."""
         sizes = [len(table) for table in (*self.levels, *self.blocks)]
@@ -92,6 +94,7 @@ class RqOpqQuantizer(Quantizer):
             tolerance,
             self.rounds,
             track,
+            balance,
         )
         with torch.no_grad():
             self.rotation_dd.copy_(last.rotation_dd)

@@ -29,7 +29,8 @@ from sidmint.sources.table import map_items, map_tables
 NUM_LEVELS = 3
 _SIZE_BY_ITEMS = ((256, 16), (1_000, 64), (50_000, 256), (2_000_000, 1024))
 """Fewer items than the first -> codes a level. Far more codes than items: residual k-means
-gave four in ten Office items (2,420) a shared code with 3 x 64 and two in ten with 3 x 256.
+gave four in ten Office items (2,420) a shared code with 3 x 64 and two in ten with 3 x 256 (with
+`balance: 1.5`, as proposed, one in ten).
 Above: 4096, as DRQ uses in production."""
 _TEMPLATE = (Items.TITLE, "brand", Items.CATEGORIES, "description")
 _WORTH_READING = 0.05

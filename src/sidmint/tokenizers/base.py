@@ -14,20 +14,19 @@ import numpy as np
 from pydantic import Field
 
 from sidmint.errors import BadInput
-from sidmint.information import LEAST_SHARE, effective_children, information
+from sidmint.information import (
+    DEAD_CODE_SHARE,
+    FIRST_PERPLEXITY_SHARE,
+    LATER_PERPLEXITY_SHARE,
+    LEAST_SHARE,
+    effective_children,
+    information,
+)
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints
 from sidmint.registry import Registry
 from sidmint.settings import Settings, parse_settings
 from sidmint.types import Codebooks, Floats, Ints, Pairs
-
-FIRST_PERPLEXITY_SHARE, DEAD_CODE_SHARE = 0.4, 0.2
-"""Of its codebook: a first level with a perplexity below, or any level with more codes that nobody
-uses, has collapsed, and so has one that adds less than `LEAST_SHARE` of the bits that it could. The
-default gate refuses the same (`perplexity_share_1`, `dead_code_share_level`,
-`information_share_level`). Sound tables of Beauty have .75 to .9 at the first level, codebooks that
-started on the latents of an untrained encoder had .11. A later level that uses its codes unevenly
-has not collapsed: where the levels before it tell most items apart, little is left to say."""
 
 Sizes = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)]
 
@@ -196,15 +195,18 @@ def check_vectors(
 def describe_fit(
     codes: Ints, sizes: Sequence[int], curve: Sequence[CurvePoint], num_steps: int
 ) -> TrainingLog:
-    """The log of a fit that gave the fitted items `codes` (N, L); says in words what collapsed."""
+    """The log of a fit that gave the fitted items `codes` (N, L); says in words what collapsed.
+
+    By the bounds of `information`, which are those of the default gate.
+    """
     perplexities, dead, collapsed = [], [], []
     added = information(effective_children(codes), sizes, len(codes))
     for level, size in enumerate(sizes):
         perplexity, num_dead = code_usage(np.bincount(codes[:, level], minlength=size))
         perplexities.append(perplexity)
         dead.append(num_dead)
-        uneven = level == 0 and perplexity < FIRST_PERPLEXITY_SHARE * size
-        if uneven or num_dead > DEAD_CODE_SHARE * size:
+        least = LATER_PERPLEXITY_SHARE if level else FIRST_PERPLEXITY_SHARE
+        if perplexity < least * size or num_dead > DEAD_CODE_SHARE * size:
             collapsed.append(
                 f"level {level + 1} collapsed: {size - num_dead} of {size} codes used, "
                 f"perplexity {perplexity:.1f}"

@@ -58,6 +58,7 @@ class GroupedQuantizer(Quantizer):
         iterations: int,
         tolerance: float,
         track: Track = silent,
+        balance: float | None = None,
     ) -> None:
         """Residual k-means in each group on its part of the latent."""
         blocks: dict[int, Tensor] = {}
@@ -67,7 +68,7 @@ class GroupedQuantizer(Quantizer):
             part_Nw = self._part(latent_Nd, group).contiguous()
             try:
                 fitted = residual_kmeans(
-                    part_Nw, sizes, generator, iterations, tolerance, track=track
+                    part_Nw, sizes, generator, iterations, tolerance, track=track, balance=balance
                 )
             except TooFewPoints as error:
                 level = levels[error.level]

@@ -12,7 +12,7 @@ from torch import Tensor
 from sidmint.losses import LossTerm, term
 from sidmint.quantization.collective import gathered, own_rows
 from sidmint.quantization.residual import residual_codes
-from sidmint.tokenizers.balancing import Sinkhorn
+from sidmint.tokenizers.balancing import Balance, Sinkhorn
 from sidmint.tokenizers.base import CurvePoint
 from sidmint.tokenizers.batches import Batch
 from sidmint.tokenizers.gradient import Fit, GradientTokenizer
@@ -38,11 +38,19 @@ class JointTokenizer(GradientTokenizer):
         start_steps: int = Field(600, ge=1)
         """Most steps without quantizer, for `start: autoencoder`."""
         losses: tuple[LossTerm, ...] = (term("reconstruction"), term("commitment"))
+        balance: Balance | None = None
+        """Bounds the size of codes in the k-means that codebooks start by, as that of `rq_kmeans`;
+        null: no bound."""
         sinkhorn: Sinkhorn | None = None
         """Levels whose codes are balanced over each training batch; null: none."""
 
         @model_validator(mode="after")
         def _balanced_levels_are_there(self) -> Self:
+            if self.balance is not None and self.start == "random":
+                raise ValueError(
+                    "balance is of the k-means that codebooks start by, and start: random has "
+                    "none; take balance out, or start otherwise"
+                )
             if self.sinkhorn and max(self.sinkhorn.levels) > len(self.sizes):
                 raise ValueError(
                     f"sinkhorn.levels names level {max(self.sinkhorn.levels)}, but sizes "
@@ -61,7 +69,7 @@ class JointTokenizer(GradientTokenizer):
         curve, start_steps = list[CurvePoint](), 0
         if self.config.start == "autoencoder":
             curve, start_steps = self.train_autoencoder(fit, self.config.start_steps)
-        start_codebooks(fit, self.config.start, self.type_name)
+        start_codebooks(fit, self.config.start, self.type_name, self.config.balance)
         quantizer = fit.network.quantizer
         if self.config.sinkhorn:
             quantizer.choosers = self.config.sinkhorn.choosers()

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from sidmint.devices import resolve_device
@@ -20,6 +20,7 @@ from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct, residual_kmeans
 from sidmint.seeds import seed_for
 from sidmint.tokenizers.alignment import Align, Projection, align
+from sidmint.tokenizers.balancing import Balance
 from sidmint.tokenizers.base import (
     TOKENIZERS,
     Categories,
@@ -53,8 +54,19 @@ class RqKmeans(PlainTokenizer):
         only if the inertia falls. On Beauty 8 rounds lowered the relative error from .375 to
         .366 in twice the time, on the built-in catalogue from .253 to .230; collisions did not
         fall with it (.134 to .136, .062 to .084), so plain k-means is the default."""
+        balance: Balance | None = None
+        """Bounds the size of codes in k-means, as a multiple of items / codes; null: no bound. For
+        levels that carry something where there are few items a code; decisions/0021."""
         align: Align | None = None
         """Map the vectors first such that items of a pair point the same way; null: do not."""
+
+        @model_validator(mode="after")
+        def _swaps_are_free(self) -> Self:
+            if self.balance is not None and self.swap_rounds:
+                raise ValueError(
+                    "balance bounds what swap_rounds minimises: take one of the two out"
+                )
+            return self
 
     config: Config
 
@@ -89,6 +101,7 @@ class RqKmeans(PlainTokenizer):
                 self.config.tolerance,
                 self.config.swap_rounds,
                 track,
+                self.config.balance,
             )
         except TooFewPoints as error:
             raise self.too_few(error) from error

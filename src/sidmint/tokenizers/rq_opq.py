@@ -27,7 +27,9 @@ from sidmint.tokenizers.gradient import Fit
 from sidmint.tokenizers.joint import JointTokenizer
 from sidmint.tokenizers.plain import inertia_curve
 
-OF_CODEBOOKS = frozenset({"sizes", "encoder", "opq_blocks", "rounds", "iterations", "tolerance"})
+OF_CODEBOOKS = frozenset(
+    {"sizes", "encoder", "opq_blocks", "rounds", "iterations", "tolerance", "balance"}
+)
 """Settings that have an effect without a network."""
 
 
@@ -96,6 +98,7 @@ class RqOpq(JointTokenizer):
             self.config.iterations,
             self.config.tolerance,
             fit.track,
+            self.config.balance,
         )
         curve = inertia_curve(levels)
         curve += [CurvePoint(n, "inertia_blocks", value) for n, value in enumerate(last.inertia)]

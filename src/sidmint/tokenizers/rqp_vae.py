@@ -76,10 +76,11 @@ class EmaQuantizer(Quantizer):
         iterations: int,
         tolerance: float,
         track: Track = silent,
+        balance: float | None = None,
     ) -> None:
         """k-means level by level; a code's count is its cluster's share of a batch."""
         levels = residual_kmeans(
-            latent_Nd, self.sizes, generator, iterations, tolerance, track=track
+            latent_Nd, self.sizes, generator, iterations, tolerance, track=track, balance=balance
         )
         a_batch = self.batch_size / len(latent_Nd)
         for level, fitted in enumerate(levels):

@@ -23,14 +23,15 @@ ITERATIONS, TOLERANCE = 20, 1e-3
 """Of the k-means: coarser than that of `rq_kmeans`, since joint training goes on from it."""
 
 
-def start_codebooks(fit: Fit, start: Start, type_name: str) -> None:
+def start_codebooks(fit: Fit, start: Start, type_name: str, balance: float | None = None) -> None:
     """Put the codebooks of the network in place; the autoencoder is left as it is.
 
     `autoencoder`, `latents`: fitted by k-means level by level on the latents, as they are now, of
     the items that steps train on. Codewords that had seen the held-out items too would lie
     nearer to them than to any new item (by 16 % of the held-out error on 200,000 items at 3 x
     4,096), and early stopping would prefer the start to whatever training made of it.
-    `random`: normal codewords of unit length on average. Raises `TooFewPoints`.
+    `random`: normal codewords of unit length on average. `balance` is that of `kmeans`. Raises
+    `TooFewPoints`.
     """
     quantizer = fit.network.quantizer
     draws = torch.Generator().manual_seed(seed_for(fit.seed, type_name, "codebooks"))
@@ -42,7 +43,7 @@ def start_codebooks(fit: Fit, start: Start, type_name: str) -> None:
         return
     latent_Nd = unit_latent(fit)
     trained_Nd = latent_Nd[fit.training.to(latent_Nd.device)]
-    quantizer.start_on(trained_Nd, draws, ITERATIONS, TOLERANCE, fit.track)
+    quantizer.start_on(trained_Nd, draws, ITERATIONS, TOLERANCE, fit.track, balance)
 
 
 def unit_latent(fit: Fit) -> Tensor:
