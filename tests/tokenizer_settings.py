@@ -11,6 +11,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "category": {"sizes": SIZES},
     "drq_vae": {"sizes": SIZES, **DECOUPLED},
     "drq_vae_cl": {"sizes": SIZES, **DECOUPLED},
+    "fsq": {"sizes": SIZES, **FAST, "latent_dim": 0},
     "grvq": {"sizes": SIZES, **FAST, "latent_dim": 9},
     "improved_vqgan": {"sizes": SIZES, **FAST},
     "lsh": {"sizes": SIZES},

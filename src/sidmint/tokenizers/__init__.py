@@ -12,6 +12,7 @@ from sidmint.tokenizers.base import (
 from sidmint.tokenizers.category import Category
 from sidmint.tokenizers.drq_vae import DrqVae
 from sidmint.tokenizers.drq_vae_cl import DrqVaeCl
+from sidmint.tokenizers.fsq import Fsq
 from sidmint.tokenizers.gradient import GradientTokenizer
 from sidmint.tokenizers.grvq import Grvq
 from sidmint.tokenizers.improved_vqgan import ImprovedVqgan
@@ -33,6 +34,7 @@ __all__ = [
     "CurvePoint",
     "DrqVae",
     "DrqVaeCl",
+    "Fsq",
     "GradientTokenizer",
     "Grvq",
     "ImprovedVqgan",

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from sidmint.devices import resolve_device
 from sidmint.errors import BadInput
@@ -121,6 +121,15 @@ class GradientTokenizer(Tokenizer):
     def uses_pairs(self) -> bool:
         """Whether one of its losses reads pairs; batches then join triggers and targets."""
         return self._losses.need("pairs")
+
+    @property
+    def latent_dim(self) -> int:
+        """d of what is quantized."""
+        return self.config.latent_dim
+
+    def make_bound(self) -> nn.Module | None:
+        """What every latent goes through last, if anything; no weights."""
+        return None
 
     @abstractmethod
     def make_quantizer(self) -> Quantizer:
@@ -312,7 +321,12 @@ class GradientTokenizer(Tokenizer):
                 hidden = (min(512, 1 << (num_dimensions - 1).bit_length()),)
             stochastic = self._losses.need("log_variance")
             autoencoder = Autoencoder(
-                num_dimensions, hidden, self.config.latent_dim, self.on_sphere, stochastic
+                num_dimensions,
+                hidden,
+                self.latent_dim,
+                self.on_sphere,
+                stochastic,
+                self.make_bound(),
             )
             return Network(autoencoder, self.make_quantizer())
 
