@@ -23,10 +23,13 @@ RUNS: dict[str, dict[str, Any]] = {
     "lsh": {},
     "category": {},
     "opq": {},
+    "opq_32": {"type": "opq", "sizes": [256] * 32},
     "pq": {},
     "rq_kmeans": {},
     "rq_kmeans_aligned": {"type": "rq_kmeans", "align": {}},
     "rq_opq": {},
+    "fsq": {},
+    "letter": {},
     "rq_vae": {},
     "rq_vae_latents_start": {"type": "rq_vae", "start": "latents"},
     "rqp_vae": {},
@@ -54,4 +57,4 @@ RUNS: dict[str, dict[str, Any]] = {
     },
 }
 for _settings in RUNS.values():
-    _settings["sizes"] = SIZES
+    _settings.setdefault("sizes", SIZES)

@@ -26,8 +26,8 @@ MARGIN = 1e-3
 def factors(size: int) -> tuple[int, ...]:
     """Values a dimension whose product is `size`, largest first: as many dimensions as can be.
 
-    256 is 4 x 4 x 4 x 4; 240 is 8 x 6 x 5 and 1,000 is 8 x 5 x 5 x 5, as in the paper's Table 1. Each has `SMALLEST_RADIX`
-    values or more, where `size` allows it; a prime is one dimension. Of equally many the most
+    256 is 4 x 4 x 4 x 4; 240 is 8 x 6 x 5 and 1,000 is 8 x 5 x 5 x 5, as in the paper's Table 1.
+    Each has `SMALLEST_RADIX` values or more; a prime is one dimension. Of equally many the most
     even ones are taken.
     """
     best: tuple[int, ...] = (size,)
@@ -75,7 +75,7 @@ class Bound(nn.Module):
         self.register_buffer("offset_d", (offset_d / unit_d).float(), persistent=False)
 
     def forward(self, values_Bd: Tensor) -> Tensor:
-        """u (B, d), differentiable."""
+        """The bounded values u (B, d), differentiable."""
         shift_d, reach_d = self.get_buffer("shift_d"), self.get_buffer("reach_d")
         return reach_d * torch.tanh(values_Bd + shift_d) - self.get_buffer("offset_d")
 

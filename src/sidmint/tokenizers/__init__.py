@@ -16,6 +16,7 @@ from sidmint.tokenizers.fsq import Fsq
 from sidmint.tokenizers.gradient import GradientTokenizer
 from sidmint.tokenizers.grvq import Grvq
 from sidmint.tokenizers.improved_vqgan import ImprovedVqgan
+from sidmint.tokenizers.letter import Letter
 from sidmint.tokenizers.lsh import Lsh
 from sidmint.tokenizers.opq import Opq
 from sidmint.tokenizers.pq import Pq
@@ -38,6 +39,7 @@ __all__ = [
     "GradientTokenizer",
     "Grvq",
     "ImprovedVqgan",
+    "Letter",
     "Lsh",
     "Opq",
     "Pq",

@@ -95,6 +95,11 @@ class Tokenizer(ABC):
         """Whether `fit` reads pairs."""
         return False
 
+    @property
+    def uses_collaborative(self) -> bool:
+        """Whether `fit` reads collaborative vectors; gradient tokenizers alone can."""
+        return False
+
     @abstractmethod
     def fit(
         self,

@@ -40,12 +40,19 @@ class Fsq(JointTokenizer):
 
         radices: Annotated[tuple[Radices, ...], Field(min_length=1)] | None = None
         """Values of each latent dimension, a list a level, whose product is the level's size:
-        [[8, 8, 4], ...] for 256. Null: `quantization.scalar.factors`. The paper has 5 values and
-        more, with 240 codes as 8 x 6 x 5 and 1,000 as 8 x 5 x 5 x 5."""
+        [[8, 8, 4], ...] for 256. Null: `quantization.scalar.factors`, [4, 4, 4, 4] for 256. The
+        paper advises 5 values and more. On Beauty, started from an autoencoder, 4 x 4 x 4 x 4 had
+        a relative error of .528 at a collision rate of .094, 8 x 8 x 4 .541 at .101."""
         latent_dim: int = Field(0, ge=0)
         """As many as there are radices; 0 says so."""
-        start: Literal["autoencoder", "none"] = "autoencoder"  # type: ignore[assignment]
-        """Whether encoder and decoder, bound included, first train without rounding."""
+        start: Literal["none", "autoencoder"] = "none"  # type: ignore[assignment]
+        """Whether encoder and decoder, bound included, first train without rounding. There are no
+        codebooks to put in place, and latents that grew without rounding use the outer values
+        little: on Beauty perplexities of 172, 206 and 212 after 600 such steps and 1,000 with
+        rounding (relative error .528, collision rate .094), of 228, 228 and 232 after the 1,000
+        alone (.520, .071)."""
+        steps: int = Field(1600, ge=1)
+        """Most steps: as many as other tokenizers take in both their parts."""
         losses: tuple[LossTerm, ...] = (term("reconstruction"),)
 
         @model_validator(mode="after")
