@@ -201,6 +201,7 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
         codes=tokenizer.encode(vectors, categories=categories),
         codebooks=tokenizer.codebooks(),
         reconstruct=tokenizer.reconstruct,
+        variances=tokenizer.variances(),
     )
     sample = np.arange(min(GEOMETRY_SAMPLE, len(vectors)))
     found = diagnose_subject(subject, catalogue.pairs, KAPPAS, NEAR_DUPLICATE_COSINE, sample)

@@ -30,6 +30,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "rq_opq": {},
     "fsq": {},
     "letter": {},
+    "rq_gmm": {},
     "rq_vae": {},
     "rq_vae_latents_start": {"type": "rq_vae", "start": "latents"},
     "rqp_vae": {},

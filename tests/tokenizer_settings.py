@@ -20,6 +20,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "pq": {"sizes": SIZES},
     "quasid": {"sizes": SIZES, **FAST},
     "random": {"sizes": SIZES},
+    "rq_gmm": {"sizes": SIZES},
+    "rq_gmm_spherical": {"type": "rq_gmm", "sizes": SIZES, "covariance": "spherical"},
     "rq_kmeans": {"sizes": SIZES},
     "rq_kmeans_aligned": {"type": "rq_kmeans", "sizes": SIZES, "align": {"steps": 40}},
     "rq_opq": {"sizes": SIZES},

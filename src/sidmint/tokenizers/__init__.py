@@ -22,6 +22,7 @@ from sidmint.tokenizers.opq import Opq
 from sidmint.tokenizers.pq import Pq
 from sidmint.tokenizers.quasid import Quasid
 from sidmint.tokenizers.random import Random
+from sidmint.tokenizers.rq_gmm import RqGmm
 from sidmint.tokenizers.rq_kmeans import RqKmeans
 from sidmint.tokenizers.rq_opq import RqOpq
 from sidmint.tokenizers.rq_vae import RqVae
@@ -45,6 +46,7 @@ __all__ = [
     "Pq",
     "Quasid",
     "Random",
+    "RqGmm",
     "RqKmeans",
     "RqOpq",
     "RqVae",

@@ -120,6 +120,10 @@ class Tokenizer(ABC):
     def codebooks(self) -> Codebooks:
         """One table a level; the sum of one codeword a level is the quantized latent."""
 
+    def variances(self) -> tuple[Floats, ...] | None:
+        """Of codes that are Gaussians, (K, d) or (K, 1) a level; None where codes have none."""
+        return None
+
     @abstractmethod
     def encode(
         self, vectors: Floats, device: str = "cpu", categories: Categories | None = None
