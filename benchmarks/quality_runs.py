@@ -33,6 +33,11 @@ RUNS: dict[str, dict[str, Any]] = {
     "rq_gmm": {},
     "rq_vae": {},
     "rq_vae_latents_start": {"type": "rq_vae", "start": "latents"},
+    "rq_vae_gumbel": {"type": "rq_vae", "gumbel": {}},
+    "rq_vae_entropy": {
+        "type": "rq_vae",
+        "losses": [*JOINT, {"name": "entropy", "weight": 0.02}],
+    },
     "rqp_vae": {},
     "drq_vae": {},
     "drq_vae_cl": {},

@@ -4,6 +4,7 @@ from sidmint.losses.base import LOSSES, Loss, LossTerm, TokenizerStep, term
 from sidmint.losses.collaborative import Collaborative
 from sidmint.losses.commitment import Commitment
 from sidmint.losses.diversity import Diversity
+from sidmint.losses.entropy import Entropy
 from sidmint.losses.hamr import Hamr, valid_pairs
 from sidmint.losses.info_nce import InfoNce
 from sidmint.losses.kl import Kl
@@ -14,6 +15,7 @@ __all__ = [
     "Collaborative",
     "Commitment",
     "Diversity",
+    "Entropy",
     "Hamr",
     "InfoNce",
     "Kl",

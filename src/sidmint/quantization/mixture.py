@@ -32,7 +32,7 @@ class Mixture:
     """(K, d), or (K, 1) where a component has one variance in all directions."""
 
     def log_joint(self, points_Bd: Tensor) -> Tensor:
-        """log w_k + log N(x; mu_k, s_k^2), (B, K) float64."""
+        """Of each component, log w_k + log N(x; mu_k, s_k^2), (B, K) float64."""
         means_Kd, variances_Kd = self.means_Kd.double(), self.variances_Kd.double()
         points_Bd, num_dimensions = points_Bd.double(), points_Bd.shape[1]
         precisions_Kd = variances_Kd.reciprocal()

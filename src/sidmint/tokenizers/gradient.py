@@ -23,7 +23,7 @@ from sidmint.progress import Track, silent
 from sidmint.quantization.collective import gathered, own_rows
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct
 from sidmint.quantization.quantizer import Quantizer
-from sidmint.quantization.residual import residual_codes
+from sidmint.quantization.residual import ResidualWalk, residual_codes
 from sidmint.seeds import seed_for
 from sidmint.tokenizers.attached import AttachedLosses
 from sidmint.tokenizers.base import (
@@ -274,7 +274,7 @@ class GradientTokenizer(Tokenizer):
         inputs_BD = fit.inputs_ND[rows_B]
         with self._products(inputs_BD):
             latent_Bd = network.autoencoder.latent(inputs_BD)
-        walk, quantized_Bd = network.quantizer(latent_Bd)
+        walk, quantized_Bd = self.quantize(fit, batch, latent_Bd)
         with self._products(inputs_BD):
             reconstruction_BD = network.autoencoder.reconstruction(quantized_Bd)
         tables = tuple(network.quantizer.tables()) if self._losses.need("tables") else ()
@@ -290,6 +290,11 @@ class GradientTokenizer(Tokenizer):
             tables=tables,
             collaborative_Bc=None if known_Nc is None else known_Nc[rows_B],
         )
+
+    def quantize(self, fit: Fit, batch: Batch, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
+        """The walk of a batch, and what the decoder reads (B, d)."""
+        walk, quantized_Bd = fit.network.quantizer(latent_Bd)
+        return walk, quantized_Bd
 
     def latent(self, vectors: Floats, device: str = "cpu") -> Floats:
         """The encoder's output (N, d); a row depends on that row alone."""

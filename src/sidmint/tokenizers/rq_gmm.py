@@ -50,8 +50,9 @@ class RqGmm(PlainTokenizer):
     class Config(TokenizerConfig):
         """Settings under `tokenizers.rq_gmm`."""
 
-        covariance: Literal["diagonal", "spherical"] = "diagonal"
-        """A variance a dimension, or one a component."""
+        covariance: Literal["spherical", "diagonal"] = "spherical"
+        """One variance a component, or one a dimension. On Beauty, 47 items a code: collision rate
+        .147 and relative error .374 with one, .161 and .378 with 384; `rq_kmeans` .125, .370."""
         variance_floor: float = Field(0.001, gt=0, lt=1)
         """Least variance of a component, as a share of the variance a dimension of what its level
         is given."""
