@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import worlds
+from sidmint.tokenizers import Tokenizer
+from sidmint.types import Floats
+
 SIZES = (12, 9, 7)
 FAST = {"hidden": (32,), "latent_dim": 8, "start_steps": 40, "steps": 40, "batch_size": 128}
 DECOUPLED = {"hidden": (32,), "latent_dim": 8, "steps": 80, "batch_size": 128}
@@ -44,3 +48,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sim_rq": {"sizes": SIZES, **FAST},
 }
 """One line a registered tokenizer, and more where a setting changes what it is."""
+
+
+def also_given(tokenizer: Tokenizer, vectors: Floats) -> dict[str, Any]:
+    """What `fit` wants beside vectors and pairs: collaborative vectors, where it reads them."""
+    if not tokenizer.uses_collaborative:
+        return {}
+    return {"collaborative": worlds.collaborative_vectors(vectors)}

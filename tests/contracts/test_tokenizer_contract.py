@@ -17,7 +17,7 @@ from sidmint.tokenizers import TOKENIZERS, GradientTokenizer, Tokenizer, make_to
 from sidmint.tokenizers.base import TrainingLog
 from sidmint.tokenizers.gradient import Fit
 from sidmint.types import Floats, Ints, Pairs
-from tokenizer_settings import SETTINGS, SIZES
+from tokenizer_settings import SETTINGS, SIZES, also_given
 
 TYPES = {name: TOKENIZERS[settings.get("type", name)] for name, settings in SETTINGS.items()}
 GRADIENT = [name for name in SETTINGS if issubclass(TYPES[name], GradientTokenizer)]
@@ -49,10 +49,7 @@ def pairs_for(tokenizer: Tokenizer, vectors: Floats) -> Pairs | None:
 def fit_on(tokenizer: Tokenizer, vectors: Floats, seed: int, device: str) -> TrainingLog:
     """With all that the tokenizer reads: pairs, categories, collaborative vectors."""
     given = (pairs_for(tokenizer, vectors), seed, device, silent, worlds.category_paths(vectors))
-    if isinstance(tokenizer, GradientTokenizer) and tokenizer.uses_collaborative:
-        known = worlds.collaborative_vectors(vectors)
-        return tokenizer.fit(vectors, *given, collaborative=known)
-    return tokenizer.fit(vectors, *given)
+    return tokenizer.fit(vectors, *given, **also_given(tokenizer, vectors))
 
 
 def fit(name: str, seed: int = 3) -> Fitted:

@@ -40,7 +40,7 @@ class Gumbel(Settings):
 
     def at(self, share: float) -> float:
         """The temperature after `share` of the steps, 0 to 1."""
-        return self.first * (self.last / self.first) ** min(share, 1.0)
+        return float(self.first * (self.last / self.first) ** min(share, 1.0))
 
 
 def _is_none(value: object) -> bool:
@@ -59,7 +59,7 @@ class RqVae(JointTokenizer):
 
         gumbel: Gumbel | None = Field(None, exclude_if=_is_none)
         """Draw codes by the Gumbel-softmax in joint training; null: the nearest codeword, straight
-        through. Not written down where it is null, so that what was fitted before stays the same."""
+        through. Null is not written down: what was fitted before keeps its bytes and its row."""
 
         @model_validator(mode="after")
         def _one_way_to_choose(self) -> Self:
