@@ -82,6 +82,10 @@ def test_it_runs_from_items_to_a_verdict(catalogue: tuple[Params, Artifacts], na
     used = here.metrics("recommend", name)
     assert 0 < used["recommend_hr_at_20"] <= 1
     assert used["num_recommend_cases"] > 100
+    measured = here.metrics("diagnose", name)
+    assert ("own_overlap_rate_3" in measured) == (
+        params.tokenizers[name].get("type", name) == "rq_gmm"
+    )
     verdict = here.layout.build / "gate" / name / "verdict.json"
     assert '"passed"' in verdict.read_text(encoding="utf-8")
 

@@ -114,6 +114,13 @@ class Recommender(ABC):
         _, rank = self._fitted()
         return self._predictions(histories.mapped(rank))
 
+    def item_vectors(self) -> Floats | None:
+        """What it knows of each item of its table (N, c), rows as the table; None for most.
+
+        A recommender that reads ids has no vector an item.
+        """
+        return None
+
     @abstractmethod
     def _fit(
         self,
