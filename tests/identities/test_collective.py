@@ -27,6 +27,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "drq_vae": FAST,  # its encoder draws random numbers
     "rq_kmeans": {"sizes": (33, 17, 7)},  # some clusters are empty on the way
     "pq": {"sizes": (33, 17)},
+    "rq_gmm": {"sizes": (9, 8)},
+    "gumbel": {**JOINT, "type": "rq_vae", "gumbel": {}},  # codes are drawn
     "rq_opq": {"sizes": (9, 8, 7)},
 }
 PAIRS = ([1, 2, 3, 11, 12, 13], 3)

@@ -26,6 +26,10 @@ class Entropy(Loss):
     codeword, so that tau means the same at every level. The second term is largest, log K, where a
     batch uses all codes alike; the first is 0 where each row is sure. In nats; gradients reach
     encoder and codebooks.
+
+    It evens out each level and not their combinations: `rq_vae` on Beauty, weight .02, one seed,
+    went from perplexities of 227, 231, 245 to 237, 245, 253 and from a collision rate of .067 to
+    .095.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"residuals", "tables"})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
+from sidmint.quantization.collective import num_rows_in_all, summed
 from sidmint.quantization.residual import ResidualWalk
 
 SMALLEST = 1e-30
@@ -27,14 +28,15 @@ def soft_choice(points_Bd: Tensor, codewords_Kd: Tensor, noise_BK: Tensor, heat:
 
     The Gumbel-softmax of Jang et al. 2017 over p_k ~ exp(-d_k^2 / (heat v)), d_k the distance to
     codeword k, g Gumbel numbers, v the batch's mean squared distance to the nearest codeword, so
-    that one `heat` means the same at every level. The largest weight is a draw from p. For heat
-    to 0 it is the nearest codeword's, and one: noise falls with the temperature, **our reading**,
-    since with noise of a fixed size codes would stay random to the end and inference would not be
-    what was trained.
+    that one `heat` means the same at every level (where processes share a batch, of the whole).
+    The largest weight is a draw from p. For heat to 0 it is the nearest codeword's, and one: noise
+    falls with the temperature, **our reading**, since with noise of a fixed size codes would stay
+    random to the end and inference would not be what was trained.
     """
     squares_BK = torch.cdist(points_Bd, codewords_Kd, compute_mode="donot_use_mm_for_euclid_dist")
     squares_BK = squares_BK.square()
-    unit = squares_BK.detach().amin(dim=1).mean().clamp_min(SMALLEST)
+    nearest = summed(squares_BK.detach().amin(dim=1).sum()) / num_rows_in_all(len(points_Bd))
+    unit = nearest.clamp_min(SMALLEST)
     return (noise_BK - squares_BK / (heat * unit)).softmax(dim=1)
 
 

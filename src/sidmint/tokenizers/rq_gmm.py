@@ -40,7 +40,8 @@ class RqGmm(PlainTokenizer):
     """Residual Gaussian mixtures over all items, EM from k-means; codewords are the means.
 
     Codes are not those of the plain residual walk over its codebooks, since the nearest mean is
-    not always the likeliest component: `walks` is false, and readers ask `encode`.
+    not always the likeliest component: `walks` is false, and readers ask `encode`. Where processes
+    share a fit, each does all of EM; the k-means that it starts from is shared.
     """
 
     type_name: ClassVar[str] = "rq_gmm"

@@ -59,7 +59,9 @@ class RqVae(JointTokenizer):
 
         gumbel: Gumbel | None = Field(None, exclude_if=_is_none)
         """Draw codes by the Gumbel-softmax in joint training; null: the nearest codeword, straight
-        through. Null is not written down: what was fitted before keeps its bytes and its row."""
+        through. On Beauty, one seed: collision rate .078 and relative error .430 drawn, .067 and
+        .422 straight through, in half as much time again. Null is not written down: what was
+        fitted before keeps its bytes and its row."""
 
         @model_validator(mode="after")
         def _one_way_to_choose(self) -> Self:
