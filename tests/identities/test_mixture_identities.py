@@ -139,3 +139,10 @@ def test_own_overlap_leaves_dead_codes_out_and_grows_with_the_variances() -> Non
     assert own_overlap(codewords, prior, 4 * variances).overlap_rate > whole.overlap_rate
     with pytest.raises(BadInput, match="variances"):
         own_overlap(codewords, prior, variances[:, :2])
+
+
+def test_fewer_distinct_vectors_than_components_name_the_setting() -> None:
+    vectors = np.tile(worlds.smooth_items(11), (20, 1))
+    message = r"level 0 has 12 codes but only 11 .*lower tokenizers\.rq_gmm\.sizes\[0\]"
+    with pytest.raises(BadInput, match=message):
+        make_tokenizer("rq_gmm", {"sizes": SIZES}).fit(vectors)
