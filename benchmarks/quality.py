@@ -32,6 +32,7 @@ from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Interactions, Items
 from sidmint.diagnostics.diagnosis import Subject, diagnose_subject
 from sidmint.pairs import swing
+from sidmint.progress import silent
 from sidmint.seeds import seed_for
 from sidmint.stages.train import RESULT_VERSION
 from sidmint.types import Floats, Pairs
@@ -42,6 +43,7 @@ LEVEL_ROWS = DOCS / "results" / "levels.jsonl"
 KAPPAS = (1.0,)
 NEAR_DUPLICATE_COSINE = 0.95
 GEOMETRY_SAMPLE = 20_000
+COLLABORATIVE_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Catalogue:
     pairs: Pairs
     """Swing on the training events of a leave-one-out split."""
     categories: list[str | None]
+    collaborative: Floats
+    """What `letter` aligns with: see `factorised`."""
 
 
 def main() -> None:
@@ -122,7 +126,30 @@ def load_catalogue(folder: Path) -> Catalogue:
         num_items=len(items),
     )
     vectors = np.load(folder / "minilm_l6_v2.npy").astype(np.float32)
-    return Catalogue(vectors, pairs, items[Items.CATEGORIES].to_list())
+    users = numbered[Interactions.USER_ID].rank("dense").to_numpy() - 1
+    known = factorised(users, numbered["row"].to_numpy(), len(items))
+    return Catalogue(vectors, pairs, items[Items.CATEGORIES].to_list(), known)
+
+
+def factorised(users: Any, rows: Any, num_items: int) -> Floats:
+    """Item vectors (N, 32) from users (E,) and item rows (E,) of training events.
+
+    The first singular vectors of the matrix of users and items, each entry divided by the root of
+    both their counts (the linear part of LightGCN), times their singular values. NaN for items
+    without a training event.
+    """
+    from scipy import sparse
+
+    log = sparse.csr_array((np.ones(len(rows)), (users, rows)), shape=(users.max() + 1, num_items))
+    log.sum_duplicates()
+    log.data[:] = 1.0
+    by_user, by_item = log.sum(axis=1), log.sum(axis=0)
+    scaled = sparse.diags_array(by_user**-0.5) @ log
+    scaled = scaled @ sparse.diags_array(np.maximum(by_item, 1) ** -0.5)
+    start = np.random.default_rng(0).normal(size=num_items)
+    _, strengths, directions = sparse.linalg.svds(scaled, k=COLLABORATIVE_SIZE, v0=start)
+    known = np.where(by_item[:, None] > 0, directions.T * strengths, np.nan)
+    return known.astype(np.float32)
 
 
 def _arguments() -> argparse.Namespace:
@@ -158,20 +185,19 @@ def _cached_catalogue(folder: Path) -> Catalogue:
 def _measure(run: Run, data: Path) -> dict[str, Any]:
     import torch
 
-    from sidmint.tokenizers import make_tokenizer
+    from sidmint.tokenizers import GradientTokenizer, make_tokenizer
 
     torch.set_num_threads(1)
     catalogue = _cached_catalogue(data / run.catalogue)
     tokenizer = make_tokenizer(run.name, RUNS[run.name])
     categories = catalogue.categories if tokenizer.uses_categories else None
+    pairs = catalogue.pairs if tokenizer.uses_pairs else None
+    given = (catalogue.vectors, pairs, seed_for(run.seed, "train", run.name), "cpu", silent)
     started = time.process_time()
-    log = tokenizer.fit(
-        catalogue.vectors,
-        catalogue.pairs if tokenizer.uses_pairs else None,
-        seed_for(run.seed, "train", run.name),
-        "cpu",
-        categories=categories,
-    )
+    if isinstance(tokenizer, GradientTokenizer) and tokenizer.uses_collaborative:
+        log = tokenizer.fit(*given, collaborative=catalogue.collaborative)
+    else:
+        log = tokenizer.fit(*given, categories)
     cpu_s = time.process_time() - started
     vectors = catalogue.vectors
     subject = Subject(
@@ -180,6 +206,7 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
         codes=tokenizer.encode(vectors, categories=categories),
         codebooks=tokenizer.codebooks(),
         reconstruct=tokenizer.reconstruct,
+        variances=tokenizer.variances(),
     )
     sample = np.arange(min(GEOMETRY_SAMPLE, len(vectors)))
     found = diagnose_subject(subject, catalogue.pairs, KAPPAS, NEAR_DUPLICATE_COSINE, sample)

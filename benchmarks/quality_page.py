@@ -53,6 +53,8 @@ this project unless the name says otherwise. Rows with all settings, digests and
 - **Cosine** between vector and reconstruction. **CPU s** of the fit, while another run went on.
 - `X+hamr` is `X` with HaMR at the weight of `quasid` (`rq_opq+hamr` is `rq_opq_mlp` with it). Like
   `quasid` it holds out 1 % of the items to look at; the others 5 %, to judge checkpoints by.
+- `letter` aligns with 32 singular vectors of the training events (users by items, both sides
+  normalised), `opq_32` has 32 blocks of 256 codes, of which the first three perplexities are shown.
 - *Controls* are in italics. `category` gets its counter from resolution, after what is measured
   here: its collisions are the size of its categories.
 

@@ -27,13 +27,22 @@ RUNS: dict[str, dict[str, Any]] = {
     "lsh": {},
     "category": {},
     "opq": {},
+    "opq_32": {"type": "opq", "sizes": [256] * 32},
     "pq": {},
     "rq_kmeans": {},
     "rq_kmeans_balanced": {"type": "rq_kmeans", "balance": 1.5},
     "rq_kmeans_aligned": {"type": "rq_kmeans", "align": {}},
     "rq_opq": {},
+    "fsq": {},
+    "letter": {},
+    "rq_gmm": {},
     "rq_vae": {},
     "rq_vae_latents_start": {"type": "rq_vae", "start": "latents"},
+    "rq_vae_gumbel": {"type": "rq_vae", "gumbel": {}},
+    "rq_vae_entropy": {
+        "type": "rq_vae",
+        "losses": [*JOINT, {"name": "entropy", "weight": 0.02}],
+    },
     "rqp_vae": {},
     "drq_vae": {},
     "drq_vae_balanced": {"type": "drq_vae", "balance": 1.5},
@@ -60,7 +69,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
 }
 for _settings in RUNS.values():
-    _settings["sizes"] = SIZES
+    _settings.setdefault("sizes", SIZES)
 
 
 def settings_of(name: str, config: Settings) -> dict[str, Any]:

@@ -83,6 +83,14 @@ def category_paths(vectors: Floats) -> list[str | None]:
     return paths
 
 
+def collaborative_vectors(vectors: Floats, num_dimensions: int = 6, seed: int = 5) -> Floats:
+    """What a recommender might know: another view of the same items; nothing of every seventh."""
+    rng = np.random.default_rng(seed)
+    known = np.tanh(3 * vectors @ rng.normal(size=(vectors.shape[1], num_dimensions)))
+    known[::7] = np.nan
+    return known.astype(np.float32)
+
+
 def neighbour_pairs(vectors: Floats, num_each: int = 3) -> Pairs:
     """Each item with the items most like it, as if they were seen together; all but every fifth."""
     similar = vectors @ vectors.T

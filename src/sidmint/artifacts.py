@@ -25,7 +25,7 @@ from sidmint.contracts import Items
 from sidmint.errors import BadInput, SidmintError
 from sidmint.layout import Layout, safe_name
 from sidmint.neighbours import load_index, save_index
-from sidmint.types import Embeddings, Ints, Pairs
+from sidmint.types import Embeddings, Floats, Ints, Pairs
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,15 @@ class Artifacts:
         """Item vectors as float32, in the row order of `items()`."""
         item_ids = tuple(self.items()["item_id"].to_list())
         return Embeddings(item_ids, self.array("embed", "embeddings").astype(np.float32))
+
+    def collaborative(self) -> Floats | None:
+        """What a recommender knows of the items, rows as `items()`, NaN for nothing; or None.
+
+        None where `embed.collaborative` names no file.
+        """
+        if not (self.layout.stage("embed") / "collaborative.npy").exists():
+            return None
+        return np.array(self.array("embed", "collaborative"), dtype=np.float32)
 
     def pairs(self) -> Pairs:
         """Collaborative pairs as row numbers into `items()`."""

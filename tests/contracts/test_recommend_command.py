@@ -11,11 +11,13 @@ import numpy as np
 import polars as pl
 import pytest
 import typer
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from embed_world import write_embedding
 from releases import CODES, Built, build_workspace, sid_table
 from sidmint.cli import stages, versions
+from sidmint.embedding import known_rows, vectors_in_table
 from sidmint.errors import BadInput
 from sidmint.recommenders import Sequences
 from sidmint.recommenders.id_table import id_table_of
@@ -161,3 +163,36 @@ def test_without_a_published_recommender_it_says_so(world: Built) -> None:
     assert "v0002 holds no recommender" in refused("--history", "a")
     shutil.rmtree(world.store.folder)
     assert "nothing is published yet" in refused("--history", "a")
+
+
+def test_a_published_sasrec_gives_its_item_vectors_to_embed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"width": 4, "heads": 1, "layers": 1, "epochs": 1}
+    root = publish_with(tmp_path / "w", "sasrec", small)
+    monkeypatch.setenv("SIDMINT_WORKSPACE", str(root))
+    file = root / "data" / "raw" / "sasrec.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    asked = ["export", "--format", "item-vectors", "--output", str(file)]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    written = pl.read_parquet(file)
+    assert written["item_id"].to_list() == list("abcd")
+    kept = root / "registry/versions/v0001/recommender/recommender.safetensors"
+    learned = load_file(kept)["items"]
+    order = np.argsort(id_table_of(sid_table(CODES)).order())
+    assert np.array_equal(np.stack(written["vector"].to_list()), learned[order])
+    ids, vectors = vectors_in_table(written, "item_id", "sasrec.parquet")
+    known = known_rows(vectors, ids, ["d", "new", "a"], "sasrec.parquet")
+    assert np.isnan(known[1]).all()
+    assert np.array_equal(known[2], vectors[0])
+
+
+def test_a_recommender_that_reads_ids_has_no_item_vectors(
+    chain_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIDMINT_WORKSPACE", str(chain_world))
+    asked = ["export", "--format", "item-vectors", "--output", str(tmp_path / "v.parquet")]
+    with pytest.raises(BadInput, match="last_item of v0001 reads ids and has no vector an item"):
+        CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert not (tmp_path / "v.parquet").exists()

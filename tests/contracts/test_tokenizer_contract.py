@@ -17,7 +17,7 @@ from sidmint.tokenizers import TOKENIZERS, GradientTokenizer, Tokenizer, make_to
 from sidmint.tokenizers.base import TrainingLog
 from sidmint.tokenizers.gradient import Fit
 from sidmint.types import Floats, Ints, Pairs
-from tokenizer_settings import SETTINGS, SIZES
+from tokenizer_settings import SETTINGS, SIZES, also_given
 
 TYPES = {name: TOKENIZERS[settings.get("type", name)] for name, settings in SETTINGS.items()}
 GRADIENT = [name for name in SETTINGS if issubclass(TYPES[name], GradientTokenizer)]
@@ -46,12 +46,17 @@ def pairs_for(tokenizer: Tokenizer, vectors: Floats) -> Pairs | None:
     return worlds.neighbour_pairs(vectors) if tokenizer.uses_pairs else None
 
 
+def fit_on(tokenizer: Tokenizer, vectors: Floats, seed: int, device: str) -> TrainingLog:
+    """With all that the tokenizer reads: pairs, categories, collaborative vectors."""
+    given = (pairs_for(tokenizer, vectors), seed, device, silent, worlds.category_paths(vectors))
+    return tokenizer.fit(vectors, *given, **also_given(tokenizer, vectors))
+
+
 def fit(name: str, seed: int = 3) -> Fitted:
     vectors = worlds.smooth_items()
     tokenizer = make_tokenizer(name, SETTINGS[name])
     categories = worlds.category_paths(vectors)
-    pairs = pairs_for(tokenizer, vectors)
-    log = tokenizer.fit(vectors, pairs, seed, "cpu", categories=categories)
+    log = fit_on(tokenizer, vectors, seed, "cpu")
     codes = tokenizer.encode(vectors, categories=categories)
     return Fitted(tokenizer, log, vectors, categories, codes)
 
@@ -259,7 +264,10 @@ def test_gradients_are_finite_and_reach_everything_that_learns(name: str) -> Non
     rows = torch.arange(len(inputs))
     generator = torch.Generator().manual_seed(0)
     pairs = pairs_for(tokenizer, fitted.vectors)
-    under_way = Fit(network, inputs, rows, rows, pairs, generator, 0, silent)
+    known = worlds.collaborative_vectors(fitted.vectors, num_dimensions=8)
+    under_way = Fit(
+        network, inputs, rows, rows, pairs, generator, 0, silent, torch.from_numpy(known)
+    )
     batch = next(under_way.sampler()(1, 2 * len(rows), generator))
     tokenizer.objective(under_way, batch).total.backward()
     learning = [(key, value) for key, value in network.named_parameters() if value.requires_grad]
@@ -278,7 +286,7 @@ def test_cuda_fits_and_gives_the_codes_that_the_cpu_gives(name: str) -> None:
     tokenizer = make_tokenizer(name, SETTINGS[name])
     vectors = worlds.smooth_items()
     categories = worlds.category_paths(vectors)
-    tokenizer.fit(vectors, pairs_for(tokenizer, vectors), 3, "cuda", categories=categories)
+    fit_on(tokenizer, vectors, 3, "cuda")
     on_gpu, on_cpu = (tokenizer.encode(vectors, d, categories) for d in ("cuda", "cpu"))
     assert np.array_equal(on_gpu, on_cpu)
 

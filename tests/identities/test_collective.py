@@ -28,6 +28,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rq_kmeans": {"sizes": (33, 17, 7)},  # some clusters are empty on the way
     "rq_kmeans_balanced": {"type": "rq_kmeans", "sizes": (33, 17, 7), "balance": 1.1},
     "pq": {"sizes": (33, 17)},
+    "rq_gmm": {"sizes": (9, 8)},
+    "gumbel": {**JOINT, "type": "rq_vae", "gumbel": {}},  # codes are drawn
     "rq_opq": {"sizes": (9, 8, 7)},
 }
 PAIRS = ([1, 2, 3, 11, 12, 13], 3)

@@ -171,3 +171,22 @@ def test_opq_finds_blocks_that_a_rotation_hid_and_pq_does_not() -> None:
             errors[name, world] = np.square(error).sum() / np.square(points).sum()
     assert errors["opq", "hidden"] < 0.6 * errors["pq", "hidden"], errors
     assert errors["opq", "plain"] <= errors["pq", "plain"] * 1.0001 < 0.01
+
+
+@pytest.mark.parametrize("num_blocks", [8, 64])
+def test_long_ids_of_256_codes_a_block_tell_nearly_all_items_apart(num_blocks: int) -> None:
+    """RPG's ids are 16 to 64 codes of 256: blocks of two dimensions here, at the most."""
+    vectors = worlds.smooth_items(300, 128)
+    settings = {"sizes": [256] * num_blocks, "rounds": 1, "iterations": 3}
+    tokenizer = make_tokenizer("opq", settings)
+    assert not tokenizer.hierarchical
+    tokenizer.fit(vectors, seed=1, device="cpu")
+    codes = tokenizer.encode(vectors)
+    assert codes.shape == (300, num_blocks)
+    assert codes.max() > 200
+    assert len(np.unique(codes, axis=0)) > 0.97 * len(vectors)
+    tables = [torch.from_numpy(level) for level in tokenizer.codebooks().levels]
+    walked = residual_codes(torch.from_numpy(vectors), tables).numpy()
+    assert (walked == codes).mean() > 0.999  # save where float32 cannot tell: see `Opq`
+    error = np.square(tokenizer.reconstruct(codes) - vectors).sum()
+    assert error < 0.1 * np.square(vectors - vectors.mean(axis=0)).sum()

@@ -25,10 +25,14 @@ from sidmint.tokenizers.improved_vqgan import SphereQuantizer
 from sidmint.tokenizers.joint import JointTokenizer
 from sidmint.tokenizers.rqp_vae import EmaQuantizer
 from sidmint.tokenizers.sim_rq import LinearMapQuantizer
+from tokenizer_settings import also_given
 
 SIZES = (12, 9, 7)
 FAST = {"hidden": (32,), "latent_dim": 9, "start_steps": 30, "steps": 20, "batch_size": 128}
-SETTINGS: dict[str, dict[str, Any]] = {"rq_opq": {"encoder": "mlp"}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "fsq": {"latent_dim": 0},  # follows from the sizes
+    "rq_opq": {"encoder": "mlp"},
+}
 JOINT = sorted(name for name in TOKENIZERS if issubclass(TOKENIZERS[name], JointTokenizer))
 
 
@@ -422,7 +426,7 @@ def test_commitment_of_every_level_reaches_the_encoder(name: str) -> None:
     tokenizer = make_tokenizer(name, {**FAST, **SETTINGS.get(name, {}), "sizes": SIZES})
     assert isinstance(tokenizer, GradientTokenizer)
     quantizer = seeded(tokenizer.make_quantizer)
-    latent = torch.nn.functional.normalize(points(200, 9), dim=1)
+    latent = torch.nn.functional.normalize(points(200, tokenizer.latent_dim), dim=1)
     quantizer.start_on(latent, torch.Generator().manual_seed(0), 5, 1e-3)
     latent.requires_grad_()
     walk, _ = quantizer(latent)
@@ -452,7 +456,8 @@ def test_exported_codebooks_are_what_the_last_step_walked(name: str) -> None:
     tokenizer = make_tokenizer(name, {**FAST, **SETTINGS.get(name, {}), "sizes": SIZES})
     assert isinstance(tokenizer, GradientTokenizer)
     vectors = worlds.smooth_items()
-    tokenizer.fit(vectors, worlds.neighbour_pairs(vectors), seed=1)
+    given = also_given(tokenizer, vectors)
+    tokenizer.fit(vectors, worlds.neighbour_pairs(vectors), seed=1, **given)
     tables = tokenizer._fitted().quantizer.tables()
     for table, level in zip(tables, tokenizer.codebooks().levels, strict=True):
         assert np.array_equal(table.detach().numpy(), level)

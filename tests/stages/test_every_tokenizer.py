@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from sidmint.adapters.gx_catalogue import check_catalogue
@@ -31,6 +33,7 @@ NUM_ITEMS = 400
 PARAMS = {
     "seed": 3,
     "ingest": {"synthetic": {"num_items": NUM_ITEMS, "num_users": 800}, "min_interactions": 3},
+    "embed": {"collaborative": "data/raw/collaborative.parquet"},
     "train": {"tokenizers": list(SETTINGS), "device": "cpu"},
     "tokenizers": SETTINGS,
     "recommend": {
@@ -50,10 +53,21 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Artifac
     here.layout.champion.parent.mkdir(parents=True, exist_ok=True)
     here.layout.champion.write_text(json.dumps(NO_CHAMPION), encoding="utf-8")
     ingest(params, here, check_catalogue)
+    write_collaborative(here)
     embed(params, here)
     pairs(params, here)
     recommend(params, here, CHAMPION)
     return params, here
+
+
+def write_collaborative(here: Artifacts) -> None:
+    """Vectors by item id, as a recommender might have them; none for some items."""
+    rng = np.random.default_rng(0)
+    known = here.items()["item_id"].to_list()[5:]
+    vectors = rng.normal(size=(len(known), 12)).astype(np.float32)
+    path = here.layout.root / "data" / "raw" / "collaborative.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"item_id": known, "vector": vectors.tolist()}).write_parquet(path)
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
@@ -68,6 +82,10 @@ def test_it_runs_from_items_to_a_verdict(catalogue: tuple[Params, Artifacts], na
     used = here.metrics("recommend", name)
     assert 0 < used["recommend_hr_at_20"] <= 1
     assert used["num_recommend_cases"] > 100
+    measured = here.metrics("diagnose", name)
+    assert ("own_overlap_rate_3" in measured) == (
+        params.tokenizers[name].get("type", name) == "rq_gmm"
+    )
     verdict = here.layout.build / "gate" / name / "verdict.json"
     assert '"passed"' in verdict.read_text(encoding="utf-8")
 

@@ -18,11 +18,12 @@ def export(
         str | None, typer.Argument(help="Default: the champion.", show_default=False)
     ] = None,
     form: Annotated[
-        Literal["index-json", "csv", "parquet", "delta"],
+        Literal["index-json", "csv", "parquet", "delta", "item-vectors"],
         typer.Option(
             "--format",
             help="index-json: what LETTER, LC-Rec and MiniOneRec read. delta: what changed since "
-            "another version, as .json or .parquet.",
+            "another version, as .json or .parquet. item-vectors: what sasrec knows of the items, "
+            "as .parquet, for embed.collaborative.",
         ),
     ] = "index-json",
     since: Annotated[

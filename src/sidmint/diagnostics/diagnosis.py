@@ -12,7 +12,7 @@ from sidmint.diagnostics.code_counts import count_codes
 from sidmint.diagnostics.collisions import Collisions, duplicate_floor
 from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
 from sidmint.diagnostics.geometry import Geometry, geometry
-from sidmint.diagnostics.overlap import Overlap, latent_variance, overlap
+from sidmint.diagnostics.overlap import Overlap, latent_variance, overlap, own_overlap
 from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction, total
 from sidmint.diagnostics.robustness import Encode, Robustness, robustness_sweep
 from sidmint.diagnostics.utilization import Branching, Utilization
@@ -33,6 +33,7 @@ class Subject:
     """What is diagnosed: N items as vectors (N, D), latent (N, d) and raw codes (N, L).
 
     `reconstruct(codes, num_levels)` gives (n, D) vectors back from the first levels of codes.
+    `variances` are those of codes that are Gaussians, one array a level; None for all others.
     `encode(latent)` gives the codes of latent vectors; None where codes do not come from the
     latent, or where robustness is not to be measured. Its noise is drawn from `noise_seed`.
     """
@@ -44,6 +45,7 @@ class Subject:
     reconstruct: Callable[[Ints, int], Floats]
     encode: Encode | None = None
     noise_seed: int = 0
+    variances: tuple[Floats, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Diagnosis:
 
     `robustness` has one entry by kappa, and none where noisy latents were not encoded. `spectra`
     lacks a space in which all vectors coincide (the quantized one of a collapsed tokenizer): it
-    has no spectrum. `metrics` leaves the figures of both out.
+    has no spectrum. `own_overlaps` has one entry a level for codes with variances of their own, and
+    none for others. `metrics` leaves out the figures of what is not there.
     """
 
     usage: tuple[Utilization, ...]
@@ -65,6 +68,7 @@ class Diagnosis:
     input_errors: tuple[Reconstruction, ...]
     latent_errors: tuple[Reconstruction, ...]
     spectra: Mapping[str, Geometry]
+    own_overlaps: tuple[Overlap, ...] = ()
 
     @property
     def information(self) -> tuple[LevelInformation, ...]:
@@ -100,6 +104,9 @@ class Diagnosis:
             found[f"top_code_share_{level}"] = used.top_share
             found[f"overlap_rate_{level}"] = quoted.overlap_rate
             found[f"effective_codebook_size_{level}"] = quoted.effective_codebook_size
+        for level, own in enumerate(self.own_overlaps, start=1):
+            found[f"own_overlap_rate_{level}"] = own.overlap_rate
+            found[f"own_effective_codebook_size_{level}"] = own.effective_codebook_size
         if QUOTED_KAPPA in self.robustness:
             under_noise = self.robustness[QUOTED_KAPPA]
             for level, share in enumerate(under_noise.changed_codes, start=1):
@@ -146,6 +153,7 @@ def diagnose_subject(
             latent=subject.latent[sample],
             quantized=codebooks.decode(codes[sample]),
         ),
+        own_overlaps=_own_overlaps(subject, counts.usage),
     )
 
 
@@ -167,6 +175,11 @@ def _overlaps(
         for level, (table, used) in enumerate(zip(codebooks.levels, usage, strict=True), start=1)
         for kappa, each in zip(noise, overlap(table, used.prior, sigmas), strict=True)
     }
+
+
+def _own_overlaps(subject: Subject, usage: Sequence[Utilization]) -> tuple[Overlap, ...]:
+    levels = zip(subject.codebooks.levels, usage, subject.variances or (), strict=False)
+    return tuple(own_overlap(table, used.prior, own) for table, used, own in levels)
 
 
 def _robustness(

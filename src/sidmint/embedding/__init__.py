@@ -4,7 +4,12 @@ from sidmint.embedding import sentence_transformer, wordllama
 from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts
 from sidmint.embedding.checks import check_rows, check_vectors, stored, summarise
 from sidmint.embedding.combine import combine, unit_norm
-from sidmint.embedding.precomputed import align_rows, as_vectors, vectors_in_table
+from sidmint.embedding.precomputed import (
+    align_rows,
+    as_vectors,
+    known_rows,
+    vectors_in_table,
+)
 from sidmint.embedding.text import item_texts
 
 __all__ = [
@@ -17,6 +22,7 @@ __all__ = [
     "combine",
     "encode_texts",
     "item_texts",
+    "known_rows",
     "sentence_transformer",
     "stored",
     "summarise",

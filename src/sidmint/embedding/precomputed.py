@@ -69,10 +69,7 @@ def align_rows(
 
     Raises `BadInput` for an id that has two vectors, and for items without one.
     """
-    row = {item_id: n for n, item_id in enumerate(vector_ids)}
-    if len(row) < len(vector_ids):
-        twice = next(i for n, i in enumerate(vector_ids) if row[i] != n)
-        raise BadInput(f"{name} has two vectors for item {twice}; keep one row an item")
+    row = _row_of(vector_ids, name)
     missing = [item_id for item_id in item_ids if item_id not in row]
     if missing:
         raise BadInput(
@@ -80,6 +77,33 @@ def align_rows(
             f"them {missing[0]}; add their vectors or take them out of the items file"
         )
     return vectors[[row[item_id] for item_id in item_ids]]
+
+
+def known_rows(
+    vectors: Floats, vector_ids: Sequence[str], item_ids: Sequence[str], name: str
+) -> Floats:
+    """As `align_rows`, but an item without a vector gets a row of NaN.
+
+    Raises `BadInput` for an id that has two vectors, and where no item has any.
+    """
+    row = _row_of(vector_ids, name)
+    found = [n for n, item_id in enumerate(item_ids) if item_id in row]
+    if not found:
+        raise BadInput(
+            f"{name} has no vector for any of {len(item_ids):,} items; its ids are like "
+            f"{vector_ids[0] if vector_ids else 'nothing'}, those of the items like {item_ids[0]}"
+        )
+    known = np.full((len(item_ids), vectors.shape[1]), np.nan, dtype=np.float32)
+    known[found] = vectors[[row[item_ids[n]] for n in found]]
+    return known
+
+
+def _row_of(vector_ids: Sequence[str], name: str) -> dict[str, int]:
+    row = {item_id: n for n, item_id in enumerate(vector_ids)}
+    if len(row) < len(vector_ids):
+        twice = next(i for n, i in enumerate(vector_ids) if row[i] != n)
+        raise BadInput(f"{name} has two vectors for item {twice}; keep one row an item")
+    return row
 
 
 def _from_lists(column: pl.Series, item_ids: Sequence[str], name: str) -> npt.NDArray[Any]:

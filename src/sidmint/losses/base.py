@@ -33,6 +33,12 @@ class TokenizerStep:
     """The first `num_pairs` rows are triggers, the next `num_pairs` their targets, in order."""
     log_variance_Bd: Tensor | None = None
     """Of a stochastic encoder: log of the variance that each latent was drawn with."""
+    quantized_Bd: Tensor | None = None
+    """What the decoder read, with the estimator's gradient to the encoder; of a quantized step."""
+    tables: tuple[Tensor, ...] = ()
+    """The codebooks (K_l, d), with gradient, where a loss needs them; of a quantized step."""
+    collaborative_Bc: Tensor | None = None
+    """What a recommender knows of the items, where the fit was given it; NaN where nothing is."""
 
     def the_walk(self) -> ResidualWalk:
         """`walk`, for losses that need codes; the tokenizer calls them on quantized steps alone."""
@@ -64,7 +70,7 @@ class Loss(Settings, ABC):
     @classmethod
     def needs_codes(cls) -> bool:
         """Whether it reads what only a quantized step has."""
-        return bool(cls.needs & {"codes", "residuals", "codewords"})
+        return bool(cls.needs & {"codes", "residuals", "codewords", "quantized", "tables"})
 
     @abstractmethod
     def __call__(self, step: TokenizerStep) -> Tensor:

@@ -1,7 +1,8 @@
 """A published table in the files that other systems read.
 
 `index-json` is the index of LETTER, LC-Rec and MiniOneRec, {"item": ["<a_12>", "<b_7>", ...], ...};
-`csv` and `parquet` are the columns of sids.parquet; a delta says what two versions do not share.
+`csv` and `parquet` are the columns of sids.parquet; a delta says what two versions do not share;
+`item-vectors` are what the recommender of a version knows of its items, for `embed.collaborative`.
 Equal tables give equal bytes. `sidmint inspect` reads the first three back.
 """
 
@@ -25,7 +26,7 @@ from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Release
 from sidmint.semantic_ids import LETTERS
 
-Format = Literal["index-json", "csv", "parquet", "delta"]
+Format = Literal["index-json", "csv", "parquet", "delta", "item-vectors"]
 
 TOKEN = "<{letter}_{code}>"  # noqa: S105
 """How LETTER, LC-Rec and MiniOneRec write codes: <a_12> at the first level, <b_7> at the second."""
@@ -100,6 +101,8 @@ def _writer(
         return csv(release, options.allow_formulas)
     if form == "parquet":
         return parquet(release)
+    if form == "item-vectors":
+        return item_vectors(release)
     writers = {".json": delta_json, ".parquet": delta_parquet}
     if output.suffix not in writers:
         raise BadInput(f"--output {output}: a delta is written as .json or .parquet")
@@ -160,6 +163,14 @@ def parquet(release: Release) -> Write:
         shutil.copyfile(source, path)
 
     return write
+
+
+def item_vectors(release: Release) -> Write:
+    """Parquet, a row an item in row order: `item_id`, `vector`. See `OpenRecommender`."""
+    from sidmint.publishing.recommending import OpenRecommender  # brings torch
+
+    table = OpenRecommender(release).item_vectors()
+    return lambda path: table.write_parquet(path, compression="zstd", statistics=True)
 
 
 def delta_json(before: Release, after: Release) -> Write:

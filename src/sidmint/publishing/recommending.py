@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import polars as pl
+
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.publishing.lookup import read_table
@@ -92,6 +94,20 @@ class OpenRecommender:
             if row >= 0
         )
         return Answer(self._version, self._recommender.name, items)
+
+    def item_vectors(self) -> pl.DataFrame:
+        """`item_id` and `vector`, a list of floats: what the recommender knows of each item.
+
+        `BadInput` where it has no vector an item.
+        """
+        vectors = self._recommender.item_vectors()
+        if vectors is None:
+            raise BadInput(
+                f"{self._recommender.name} of {self._version} reads ids and has no vector an item; "
+                "publish with recommend.recommender: sasrec, or bring vectors from elsewhere"
+            )
+        lists = pl.Series("vector", vectors.tolist(), dtype=pl.List(pl.Float32))
+        return self._table.select(SemanticIds.ITEM_ID).with_columns(lists)
 
 
 def recommend_next(release: Release, history: Sequence[str], k: int) -> Answer:

@@ -127,6 +127,13 @@ class Recommender(ABC):
             f"{self.name} knows items, and not the codes of their ids; fit it on the new table"
         )
 
+    def item_vectors(self) -> Floats | None:
+        """What it knows of each item of its table (N, c), rows as the table; None for most.
+
+        A recommender that reads ids has no vector an item.
+        """
+        return None
+
     @abstractmethod
     def _fit(
         self,

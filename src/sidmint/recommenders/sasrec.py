@@ -15,6 +15,7 @@ from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.softmax import softmax_loss
 from sidmint.recommenders.top import top_ranked
 from sidmint.recommenders.transformer import CausalTransformer
+from sidmint.types import Floats
 
 
 class SasRecModule(nn.Module):
@@ -42,6 +43,11 @@ class SasRec(StateRecommender):
     def build(self, table: IdTable) -> SasRecModule:
         """Item embeddings from N(0, .02^2), as places are."""
         return SasRecModule(len(table), self.config)
+
+    def item_vectors(self) -> Floats:
+        """The embedding of each item (N, d)."""
+        _, rank = self._fitted()
+        return self.module.items.detach().float().cpu().numpy()[rank]  # type: ignore[no-any-return]
 
     def states(self, rows_BT: Tensor) -> Tensor:
         """(B, T + 1, d)."""

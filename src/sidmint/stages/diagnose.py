@@ -45,6 +45,7 @@ def diagnose(
         reconstruct=model.reconstruct,
         encode=latent_encoder(model),
         noise_seed=seed_for(params.seed, "diagnose", "noise"),
+        variances=model.variances(),
     )
     settings = params.diagnose
     found = diagnosis.diagnose_subject(

@@ -3,7 +3,8 @@
 Reads the items of `ingest` (and, for `precomputed` and `second`, a file under data/raw);
 writes embeddings.npy, float16 (N, D) in the row order of the items, neighbours.faiss, an index of
 them by cosine under the same row numbers, and embed.json. The index holds the vectors once more,
-in float32: twice the bytes of embeddings.npy. It is published, the vectors are not.
+in float32: twice the bytes of embeddings.npy. It is published, the vectors are not. With
+`collaborative` also collaborative.npy, float32 (N, c), NaN for items that its file does not have.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sidmint.embedding import (
     combine,
     encode_texts,
     item_texts,
+    known_rows,
     stored,
     summarise,
     unit_norm,
@@ -69,8 +71,13 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
         vectors = unit_norm(vectors, item_ids, name)
     halves = stored(vectors, item_ids)
     summary = _origin(settings, model) | summarise(halves, raw_norms, texts)
+    known = _collaborative(item_ids, params, artifacts.layout)
+    if known is not None:
+        summary["collaborative"] = _summary_of_known(str(settings.collaborative), known)
     with artifacts.writing("embed") as out:
         out.array("embeddings", halves)
+        if known is not None:
+            out.array("collaborative", known)
         out.index("neighbours", build_index(halves.astype(np.float32)))
         out.json("embed", summary)
     return Outcome(_headline(summary))
@@ -78,12 +85,37 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
 
 def _vectors_from_file(path: str, item_ids: list[str], params: Params, layout: Layout) -> Floats:
     """The vectors in `path`, in the order of `item_ids`."""
+    vector_ids, vectors = _read(path, params, layout)
+    return align_rows(vectors, vector_ids, item_ids, path)
+
+
+def _collaborative(item_ids: list[str], params: Params, layout: Layout) -> Floats | None:
+    """What the file of collaborative vectors has of each item; NaN for those it does not have."""
+    path = params.embed.collaborative
+    if path is None:
+        return None
+    vector_ids, vectors = _read(path, params, layout)
+    known = known_rows(vectors, vector_ids, item_ids, path)
+    rows = np.flatnonzero(~np.isnan(known).all(axis=1))
+    check_vectors(known[rows], [item_ids[row] for row in rows], path)
+    return known
+
+
+def _summary_of_known(path: str, known: Floats) -> dict[str, Any]:
+    num_known = int((~np.isnan(known).all(axis=1)).sum())
+    return {"path": path, "dim": known.shape[1], "num_items": num_known}
+
+
+def _read(path: str, params: Params, layout: Layout) -> tuple[list[str], Floats]:
+    """Item ids and vectors of the file `path`, in its own order."""
     file = layout.inside(path)
     if not file.exists():
-        raise BadInput(f"{path} is not there; embed.path and embed.second.path name vector files")
+        raise BadInput(
+            f"{path} is not there; embed.path, embed.second.path and embed.collaborative name "
+            "vector files"
+        )
     ids = partial(_ids_of_rows, path, params, layout)
-    vector_ids, vectors = read_vectors(file, path, _id_column(params), ids)
-    return align_rows(vectors, vector_ids, item_ids, path)
+    return read_vectors(file, path, _id_column(params), ids)
 
 
 def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], str]:
@@ -125,6 +157,11 @@ def _headline(summary: dict[str, Any]) -> str:
         f"{summary['num_items']:,} vectors of {summary['dim']} dimensions by {summary['model']}, "
         f"{summary['num_exact_duplicates']:,} exact duplicates"
     )
+    if "collaborative" in summary:
+        line += (
+            f", collaborative vectors for {summary['collaborative']['num_items']:,} of them by "
+            f"{summary['collaborative']['path']}"
+        )
     follows = summary["norm_length_correlation"]
     if not summary["unit_norm"] and follows is not None and abs(follows) > 0.5:
         line += (

@@ -29,7 +29,7 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     Where several processes share the fit, the first alone writes.
     """
     from sidmint.quantization.collective import rank
-    from sidmint.tokenizers import check_vectors, make_tokenizer, storage
+    from sidmint.tokenizers import GradientTokenizer, check_vectors, make_tokenizer, storage
 
     model = make_tokenizer(tokenizer, params.tokenizers.get(tokenizer, {}))
     embeddings = artifacts.embeddings()
@@ -38,7 +38,12 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
     seed = seed_for(params.seed, "train", tokenizer)
     categories = _categories(artifacts, fitted) if model.uses_categories else None
-    log = model.fit(vectors[fitted], pairs, seed, params.train.device, track, categories)
+    given = (vectors[fitted], pairs, seed, params.train.device, track, categories)
+    if isinstance(model, GradientTokenizer) and model.uses_collaborative:
+        known = artifacts.collaborative()
+        log = model.fit(*given, collaborative=None if known is None else known[fitted])
+    else:
+        log = model.fit(*given)
     metrics = _metrics(log, int(fitted.sum()))
     if rank() == 0:  # every process has the same in its hands
         with artifacts.writing("train", tokenizer) as out:
@@ -61,7 +66,14 @@ def check_settings(params: Params) -> None:
                 f"train.tokenizers names {tokenizer!r} but tokenizers.{tokenizer} is missing in "
                 f"params.yaml; add it ({{}} takes the defaults)"
             )
-        make_tokenizer(tokenizer, params.tokenizers[tokenizer])
+        model = make_tokenizer(tokenizer, params.tokenizers[tokenizer])
+        if model.uses_collaborative and params.embed.collaborative is None:
+            raise BadInput(
+                f"tokenizer {tokenizer!r} aligns codes with collaborative vectors, and "
+                "embed.collaborative names none; set it to a Parquet or .npy file of vectors by "
+                "item id, as a recommender has them, or take "
+                f"{tokenizer!r} out of train.tokenizers"
+            )
 
 
 def fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:

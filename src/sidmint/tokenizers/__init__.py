@@ -12,14 +12,17 @@ from sidmint.tokenizers.base import (
 from sidmint.tokenizers.category import Category
 from sidmint.tokenizers.drq_vae import DrqVae
 from sidmint.tokenizers.drq_vae_cl import DrqVaeCl
+from sidmint.tokenizers.fsq import Fsq
 from sidmint.tokenizers.gradient import GradientTokenizer
 from sidmint.tokenizers.grvq import Grvq
 from sidmint.tokenizers.improved_vqgan import ImprovedVqgan
+from sidmint.tokenizers.letter import Letter
 from sidmint.tokenizers.lsh import Lsh
 from sidmint.tokenizers.opq import Opq
 from sidmint.tokenizers.pq import Pq
 from sidmint.tokenizers.quasid import Quasid
 from sidmint.tokenizers.random import Random
+from sidmint.tokenizers.rq_gmm import RqGmm
 from sidmint.tokenizers.rq_kmeans import RqKmeans
 from sidmint.tokenizers.rq_opq import RqOpq
 from sidmint.tokenizers.rq_vae import RqVae
@@ -33,14 +36,17 @@ __all__ = [
     "CurvePoint",
     "DrqVae",
     "DrqVaeCl",
+    "Fsq",
     "GradientTokenizer",
     "Grvq",
     "ImprovedVqgan",
+    "Letter",
     "Lsh",
     "Opq",
     "Pq",
     "Quasid",
     "Random",
+    "RqGmm",
     "RqKmeans",
     "RqOpq",
     "RqVae",

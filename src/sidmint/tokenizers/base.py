@@ -94,6 +94,11 @@ class Tokenizer(ABC):
         """Whether `fit` reads pairs."""
         return False
 
+    @property
+    def uses_collaborative(self) -> bool:
+        """Whether `fit` reads collaborative vectors; gradient tokenizers alone can."""
+        return False
+
     @abstractmethod
     def fit(
         self,
@@ -113,6 +118,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def codebooks(self) -> Codebooks:
         """One table a level; the sum of one codeword a level is the quantized latent."""
+
+    def variances(self) -> tuple[Floats, ...] | None:
+        """Of codes that are Gaussians, (K, d) or (K, 1) a level; None where codes have none."""
+        return None
 
     @abstractmethod
     def encode(

@@ -32,10 +32,18 @@ class Batch:
         All processes draw those of the whole batch: their generators stay alike, and a row
         gets the same numbers whoever does it.
         """
-        if self.share is None:
-            return torch.randn(len(self.rows_B), num_columns, generator=generator)
-        whole = torch.randn(self.share.num_rows, num_columns, generator=generator)
-        return whole[self.share.places_B]
+        return self._own(torch.randn(self._num_rows, num_columns, generator=generator))
+
+    def draw_uniform(self, num_columns: int, generator: Generator) -> Tensor:
+        """Numbers from 0 to 1, (B, `num_columns`), drawn as `draw_normal` draws."""
+        return self._own(torch.rand(self._num_rows, num_columns, generator=generator))
+
+    @property
+    def _num_rows(self) -> int:
+        return len(self.rows_B) if self.share is None else self.share.num_rows
+
+    def _own(self, whole: Tensor) -> Tensor:
+        return whole if self.share is None else whole[self.share.places_B]
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,11 @@ class Autoencoder(nn.Module):
         latent_dim: int,
         on_sphere: bool = False,
         stochastic: bool = False,
+        bound: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.latent_dim, self.on_sphere, self.stochastic = latent_dim, on_sphere, stochastic
+        self.bound = bound
         if hidden is None:
             self.encoder, self.decoder = Mlp((num_dimensions,)), Mlp((num_dimensions,))
         else:
@@ -72,7 +74,10 @@ class Autoencoder(nn.Module):
         return (vectors_ND - self.mean_D) / self.scale
 
     def latent(self, inputs_BD: Tensor) -> Tensor:
-        """What is quantized, (B, d), of inputs in units; unit vectors where `on_sphere`."""
+        """What is quantized, (B, d), of inputs in units.
+
+        Unit vectors where `on_sphere`, and between the bounds where it has some.
+        """
         return self.latent_and_log_variance(inputs_BD)[0]
 
     def latent_and_log_variance(self, inputs_BD: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -81,6 +86,8 @@ class Autoencoder(nn.Module):
         latent_Bd, log_variance_Bd = output[:, : self.latent_dim], output[:, self.latent_dim :]
         if self.on_sphere:
             latent_Bd = normalize(latent_Bd, dim=1)
+        if self.bound is not None:
+            latent_Bd = self.bound(latent_Bd)
         return latent_Bd, log_variance_Bd if self.stochastic else None
 
     def reconstruction(self, quantized_Bd: Tensor) -> Tensor:
@@ -90,9 +97,9 @@ class Autoencoder(nn.Module):
     def scale_latent(self, factor: float) -> None:
         """Multiply every latent by `factor` and leave every reconstruction as it is.
 
-        Latents on the sphere keep their length, and so does a stochastic encoder's variance.
+        Latents on the sphere and between bounds stay, and so does a stochastic encoder's variance.
         """
-        if self.on_sphere:
+        if self.on_sphere or self.bound is not None:
             return
         with torch.no_grad():
             for parameter in self.encoder[-1].parameters():

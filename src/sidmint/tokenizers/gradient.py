@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from sidmint.devices import resolve_device
 from sidmint.errors import BadInput
@@ -23,7 +23,7 @@ from sidmint.progress import Track, silent
 from sidmint.quantization.collective import gathered, own_rows
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct
 from sidmint.quantization.quantizer import Quantizer
-from sidmint.quantization.residual import residual_codes
+from sidmint.quantization.residual import ResidualWalk, residual_codes
 from sidmint.seeds import seed_for
 from sidmint.tokenizers.attached import AttachedLosses
 from sidmint.tokenizers.base import (
@@ -43,6 +43,7 @@ from sidmint.tokenizers.batches import (
     check_pairs,
     split_rows,
 )
+from sidmint.tokenizers.collaborative import collaborative_vectors
 from sidmint.tokenizers.encoders import Autoencoder, Network
 from sidmint.tokenizers.precision import Precision, matrix_products
 from sidmint.tokenizers.training import Losses, Schedule, train
@@ -68,6 +69,8 @@ class Fit:
     seed: int
     """For whatever else is drawn; derive by name."""
     track: Track
+    collaborative_Nc: Tensor | None = None
+    """What a recommender knows of the items; NaN for those it does not know."""
 
     def sampler(self, groups: Callable[[Tensor], Tensor] | None = None) -> Sampler:
         """Batches of pairs where there are pairs, else of single items; see `SingleItems`."""
@@ -80,7 +83,18 @@ class GradientTokenizer(Tokenizer):
     """An autoencoder and codebooks in its latent. A subclass says how they learn."""
 
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"inputs", "latent", "codes", "residuals", "codewords", "reconstruction", "pairs"}
+        {
+            "inputs",
+            "latent",
+            "codes",
+            "residuals",
+            "codewords",
+            "tables",
+            "quantized",
+            "reconstruction",
+            "pairs",
+            "collaborative",
+        }
     )
     """What its steps offer to losses; see `Loss.needs`."""
     on_sphere: ClassVar[bool] = False
@@ -122,6 +136,20 @@ class GradientTokenizer(Tokenizer):
         """Whether one of its losses reads pairs; batches then join triggers and targets."""
         return self._losses.need("pairs")
 
+    @property
+    def uses_collaborative(self) -> bool:
+        """Whether one of its losses reads collaborative vectors."""
+        return self._losses.need("collaborative")
+
+    @property
+    def latent_dim(self) -> int:
+        """The latent size d, of what is quantized."""
+        return self.config.latent_dim
+
+    def make_bound(self) -> nn.Module | None:
+        """What every latent goes through last, if anything; no weights."""
+        return None
+
     @abstractmethod
     def make_quantizer(self) -> Quantizer:
         """The quantizer, its codebooks not yet started."""
@@ -142,11 +170,14 @@ class GradientTokenizer(Tokenizer):
         device: str = "auto",
         track: Track = silent,
         categories: Categories | None = None,
+        collaborative: Floats | None = None,
     ) -> TrainingLog:
         """Train as the config says.
 
-        The curve holds each loss term, the held-out error, and perplexity and dead codes a
-        level over the batches since the last point.
+        `collaborative` (N, c) are item vectors of a recommender, rows as `vectors`, NaN for items
+        without one; read where `uses_collaborative`, see `collaborative_vectors`. The curve holds
+        each loss term, the held-out error, and perplexity and dead codes a level over the batches
+        since the last point.
         """
         values = check_vectors(vectors)
         target = resolve_device(device)
@@ -158,6 +189,11 @@ class GradientTokenizer(Tokenizer):
         split = split_rows(len(values), self.config.validation_share, generator)
         if self.uses_pairs:
             pairs = check_pairs(pairs, len(values), self.name)
+        known_Nc = None
+        if self.uses_collaborative:
+            known_Nc = collaborative_vectors(
+                collaborative, len(values), self.latent_dim, self.name
+            ).to(target)
         network = self._make_network(values.shape[1], seed).to(target)
         network.autoencoder.learn_units(vectors_ND)
         inputs_ND = network.autoencoder.to_units(vectors_ND)
@@ -172,6 +208,7 @@ class GradientTokenizer(Tokenizer):
                     generator,
                     seed,
                     track,
+                    known_Nc,
                 )
             )
         except TooFewPoints as error:
@@ -237,10 +274,27 @@ class GradientTokenizer(Tokenizer):
         inputs_BD = fit.inputs_ND[rows_B]
         with self._products(inputs_BD):
             latent_Bd = network.autoencoder.latent(inputs_BD)
-        walk, quantized_Bd = network.quantizer(latent_Bd)
+        walk, quantized_Bd = self.quantize(fit, batch, latent_Bd)
         with self._products(inputs_BD):
             reconstruction_BD = network.autoencoder.reconstruction(quantized_Bd)
-        return TokenizerStep(rows_B, inputs_BD, latent_Bd, reconstruction_BD, walk, batch.num_pairs)
+        tables = tuple(network.quantizer.tables()) if self._losses.need("tables") else ()
+        known_Nc = fit.collaborative_Nc
+        return TokenizerStep(
+            rows_B,
+            inputs_BD,
+            latent_Bd,
+            reconstruction_BD,
+            walk,
+            batch.num_pairs,
+            quantized_Bd=quantized_Bd,
+            tables=tables,
+            collaborative_Bc=None if known_Nc is None else known_Nc[rows_B],
+        )
+
+    def quantize(self, fit: Fit, batch: Batch, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
+        """The walk of a batch, and what the decoder reads (B, d)."""
+        walk, quantized_Bd = fit.network.quantizer(latent_Bd)
+        return walk, quantized_Bd
 
     def latent(self, vectors: Floats, device: str = "cpu") -> Floats:
         """The encoder's output (N, d); a row depends on that row alone."""
@@ -312,7 +366,12 @@ class GradientTokenizer(Tokenizer):
                 hidden = (min(512, 1 << (num_dimensions - 1).bit_length()),)
             stochastic = self._losses.need("log_variance")
             autoencoder = Autoencoder(
-                num_dimensions, hidden, self.config.latent_dim, self.on_sphere, stochastic
+                num_dimensions,
+                hidden,
+                self.latent_dim,
+                self.on_sphere,
+                stochastic,
+                self.make_bound(),
             )
             return Network(autoencoder, self.make_quantizer())
 

@@ -66,10 +66,7 @@ class JointTokenizer(GradientTokenizer):
 
     def learn(self, fit: Fit) -> tuple[list[CurvePoint], int]:
         """Start the codebooks as `start` says, then train everything jointly."""
-        curve, start_steps = list[CurvePoint](), 0
-        if self.config.start == "autoencoder":
-            curve, start_steps = self.train_autoencoder(fit, self.config.start_steps)
-        start_codebooks(fit, self.config.start, self.type_name, self.config.balance)
+        curve, start_steps = self.begin(fit)
         quantizer = fit.network.quantizer
         if self.config.sinkhorn:
             quantizer.choosers = self.config.sinkhorn.choosers()
@@ -93,6 +90,14 @@ class JointTokenizer(GradientTokenizer):
             fit.track,
         )
         return curve + joint, start_steps + joint_steps
+
+    def begin(self, fit: Fit) -> tuple[list[CurvePoint], int]:
+        """What comes before joint training: the curve, and the steps taken."""
+        curve, start_steps = list[CurvePoint](), 0
+        if self.config.start == "autoencoder":
+            curve, start_steps = self.train_autoencoder(fit, self.config.start_steps)
+        start_codebooks(fit, self.config.start, self.type_name, self.config.balance)
+        return curve, start_steps
 
     def _colliding(self, fit: Fit) -> Callable[[Tensor], Tensor]:
         """Numbers groups of items by their codes as the network gives them at that moment."""
