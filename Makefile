@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Where the browser tests leave their pictures of the report.
 export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
 
-.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq clean
+.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq dist clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -67,6 +67,10 @@ ranking: setup  ## docs/RANKING.md: how ids serve a click model; goes on where i
 
 paper-drq: setup  ## docs/PAPER_DRQ.md: DRQ's Tables 1-5 beside ours, at 3 x 4,096 and on DATA; resumable
 	$(BIN)/python benchmarks/paper_drq.py --data $(DATA)
+
+dist: setup  ## a wheel in dist/, for machines without a clone: pip install dist/sidmint-*.whl
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:  ## remove what a build made; keeps .venv, your files and the registry
 	rm -rf data/build .sidmint

@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 
 from sidmint import __version__
-from sidmint.cli import build, inspect, metrics, presets, ranking, refresh, setup, stages, versions
+from sidmint.cli import (
+    build,
+    inspect,
+    metrics,
+    new,
+    presets,
+    ranking,
+    refresh,
+    setup,
+    stages,
+    versions,
+)
 from sidmint.cli.output import complain
 from sidmint.cli.workspace import VARIABLE
 from sidmint.errors import SidmintError
@@ -60,6 +71,7 @@ def _everywhere(
         os.environ[VARIABLE] = str(workspace)
 
 
+new.register(app)
 setup.register(app)
 build.register(app)
 versions.register(app)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from sidmint.cli.output import console, emit
+from sidmint.cli.output import console, emit, errors, warn
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
 from sidmint.errors import BadInput
 
@@ -34,8 +34,15 @@ def run(
 def status(as_json: Json = False) -> None:
     """Which stages are out of date, and why."""
     from sidmint.adapters.dvc_repo import stale_reasons
+    from sidmint.result_versions import differing_versions
 
-    stale = stale_reasons(open_workspace().layout.root)
+    layout = open_workspace().layout
+    stale = stale_reasons(layout.root)
+    if differing := differing_versions(layout):
+        warn(
+            f"{layout.result_versions.name} is not that of the installed sidmint "
+            f"({_changes(differing)}); `sidmint run` brings it level"
+        )
 
     def render() -> None:
         if not stale:
@@ -95,7 +102,10 @@ def show_places(here: Workspace) -> None:
 
 
 def _check_everything(here: Workspace) -> None:
-    """Find a wrong setting before the first stage runs, not after the third."""
+    """Find a wrong setting before the first stage runs, not after the third.
+
+    And bring level what stages may not look at themselves: the champion, the installed sidmint.
+    """
     from sidmint.publishing.opening import open_registry
     from sidmint.publishing.snapshot import sync_champion
     from sidmint.stages.ingest import check_without_log
@@ -106,14 +116,32 @@ def _check_everything(here: Workspace) -> None:
     check_settings(here.params)
     check_recommender(here.params)
     sync_champion(here.layout, open_registry(here.layout, here.params.registry.path))
+    _sync_result_versions(here)
+
+
+def _sync_result_versions(here: Workspace) -> None:
+    from sidmint.result_versions import differing_versions, write_versions
+
+    differing = differing_versions(here.layout)
+    if differing:
+        write_versions(here.layout)
+        name = here.layout.result_versions.name
+        errors.print(f"{name} is now that of the installed sidmint: {_changes(differing)}")
+
+
+def _changes(differing: Mapping[str, tuple[int | None, int | None]]) -> str:
+    return ", ".join(
+        f"{stage} {before or 'none'} -> {now or 'none'}"
+        for stage, (before, now) in differing.items()
+    )
 
 
 def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
-    command = [sys.executable, "-m", "flows.build", "--workspace", str(here.layout.root)]
+    # -P: a folder `flows` of the user's own is not taken for the one that came with sidmint.
+    command = [sys.executable, "-P", "-m", "flows.build", "--workspace", str(here.layout.root)]
     command += ["--jobs", str(jobs)] if jobs else []
     stdout = sys.stderr if quiet else None
-    environment = {**os.environ, "PYTHONPATH": str(here.layout.root)}
-    ended = subprocess.run(command, cwd=here.layout.root, env=environment, stdout=stdout)
+    ended = subprocess.run(command, cwd=here.layout.root, stdout=stdout)
     if ended.returncode:
         raise typer.Exit(ended.returncode)  # what went wrong has been said by then
 
