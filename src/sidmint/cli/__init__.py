@@ -16,6 +16,7 @@ import typer
 from sidmint import __version__
 from sidmint.cli import (
     build,
+    doctor,
     inspect,
     metrics,
     new,
@@ -72,6 +73,7 @@ def _everywhere(
 
 
 new.register(app)
+doctor.register(app)
 setup.register(app)
 build.register(app)
 versions.register(app)
