@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,17 +18,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def run(
     jobs: Annotated[int | None, typer.Option(help="Stages at a time; default: the cores.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show what the stages and Prefect say.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring every stage up to date, record the build in MLflow, and say what the gate says.
+
+    A table shows how far the stages are; without a terminal there is a line for each that ends.
 
     Stages that are up to date are not run again. The exit code is 1 where a stage failed,
     and 0 where all ran, whatever the gate says: a refused table is a result.
     """
     here = open_workspace()
     _check_everything(here)
-    _run_graph(here, jobs, quiet=as_json)
-    _show_verdicts(here, as_json)
+    _run_graph(here, jobs, quiet=as_json, verbose=verbose)
+    verdicts = _show_verdicts(here, as_json)
+    if not as_json:
+        _show_next(here, [name for name, verdict in verdicts.items() if verdict["passed"]])
 
 
 def status(as_json: Json = False) -> None:
@@ -65,12 +72,12 @@ def demo() -> None:
         )
     _check_everything(here)
     console.rule("build")
-    _run_graph(here, None, quiet=False)
+    _run_graph(here, None)
     _show_verdicts(here, as_json=False)
     console.rule("publish")
     publish(by="make demo")
     console.rule("run again: only the gate looks anew, at the champion it just got")
-    _run_graph(here, None, quiet=False)
+    _run_graph(here, None)
     console.rule("where to look")
     show_places(here)
 
@@ -136,17 +143,34 @@ def _changes(differing: Mapping[str, tuple[int | None, int | None]]) -> str:
     )
 
 
-def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
+def _run_graph(
+    here: Workspace, jobs: int | None, quiet: bool = False, verbose: bool = False
+) -> None:
     # -P: a folder `flows` of the user's own is not taken for the one that came with sidmint.
     command = [sys.executable, "-P", "-m", "flows.build", "--workspace", str(here.layout.root)]
     command += ["--jobs", str(jobs)] if jobs else []
+    command += ["--verbose"] if verbose else []
     stdout = sys.stderr if quiet else None
     ended = subprocess.run(command, cwd=here.layout.root, stdout=stdout)
     if ended.returncode:
         raise typer.Exit(ended.returncode)  # what went wrong has been said by then
 
 
-def _show_verdicts(here: Workspace, as_json: bool) -> None:
+def _show_next(here: Workspace, passed: list[str]) -> None:
+    """Where to look, and what to type."""
+    report = here.layout.stage("report") / "report.html"
+    console.print(f"{'look at':9s} {report}", markup=False, soft_wrap=True)
+    if not passed:
+        steps = "correct params.yaml by the reasons above, then: sidmint run"
+    elif here.params.registry.approval == "person":
+        steps = "sidmint propose    # a version that waits for somebody's approval"
+    else:
+        steps = f"sidmint publish    # {' or '.join(passed)} becomes the champion"
+    console.print(f"{'next':9s} {steps}", markup=False, soft_wrap=True)
+
+
+def _show_verdicts(here: Workspace, as_json: bool) -> dict[str, Any]:
+    """Print what the gate says of each tokenizer; the verdicts."""
     from sidmint.contracts import NO_LOG
 
     verdicts = {
@@ -167,6 +191,7 @@ def _show_verdicts(here: Workspace, as_json: bool) -> None:
                 console.print(line, markup=False, soft_wrap=True)
 
     emit(verdicts, as_json, render)
+    return verdicts
 
 
 def register(app: typer.Typer) -> None:
