@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Where the browser tests leave their pictures of the report.
 export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
 
-.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq dist clean
+.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq docs dist clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -67,6 +67,11 @@ ranking: setup  ## docs/RANKING.md: how ids serve a click model; goes on where i
 
 paper-drq: setup  ## docs/PAPER_DRQ.md: DRQ's Tables 1-5 beside ours, at 3 x 4,096 and on DATA; resumable
 	$(BIN)/python benchmarks/paper_drq.py --data $(DATA)
+
+docs: setup  ## the documentation as a site in build/site, links checked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
+	$(BIN)/python tools/reference.py build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 dist: setup  ## a wheel in dist/, for machines without a clone: pip install dist/sidmint-*.whl
 	rm -rf build/lib build/bdist.* dist

@@ -51,7 +51,7 @@ def test_ci_calls_targets_that_are_there_on_every_python_that_is_declared(
     targets = {command.removeprefix("make ") for command in commands}
     makefile = (repository / "Makefile").read_text()
     assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    assert {"lint", "test", "test-slow", "demo", "dist"} == targets
+    assert {"lint", "docs", "test", "test-slow", "demo", "dist"} == targets
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     declared = [c.rpartition(" ")[2] for c in project["classifiers"] if ":: Python :: 3." in c]
     assert jobs["test"]["strategy"]["matrix"]["python-version"] == declared
