@@ -14,8 +14,6 @@ from flows.board import Lines, LiveTable, Silent, current_board, showing
 from flows.summary import NodeResult
 from sidmint.progress import TOLD_IN, Progress, on_terminal, read_progress
 
-# DVC uses a part of pygtrie that is going away.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
 NODES = ("data/raw.dvc", "ingest", "train@x", "report")
 
 
@@ -167,20 +165,3 @@ def test_on_a_terminal_the_table_is_drawn_and_then_gone() -> None:
     assert not Path(told_in).parent.exists()
     assert "recording in MLflow" in out.getvalue()
     assert out.getvalue().endswith("\x1b[2K")
-
-
-@pytest.mark.slow
-def test_a_flow_tells_the_board_what_it_does(prefect_server: None, tmp_path: Path) -> None:
-    from flows.graph import build
-    from sidmint.adapters.dvc_repo import read_plan
-    from small_graph import make_small_graph
-
-    command = 'echo "$SIDMINT_PROGRESS" > where && mkdir -p build/embed && echo 1 > build/embed/x'
-    root = make_small_graph(tmp_path / "workspace", ["x"], embed=command)
-    read_plan(root)  # DVC is loaded: what it imports keeps the standard output that it finds
-    out = io.StringIO()
-    with showing(Console(file=out, force_terminal=True, width=100, height=30, _environ={})):
-        summary = build(str(root), jobs=2, record=False, options={})
-    assert (root / "where").read_text().strip().endswith(".json")
-    assert summary.count("Ran") == 5
-    assert "train@x" in out.getvalue()
