@@ -115,8 +115,14 @@ def publish(registry: Path, codes: np.ndarray) -> None:
         frame.write_parquet(folder / "sids.parquet")
         layout = {"levels": 3, "sizes": list(SIZES), "columns": [*columns, "suffix"]}
         layout["suffix_size"] = int(frame["suffix"].max()) + 1
-        facts = dict.fromkeys(("created_at", "created_by", "tokenizer"), "")
-        return {**facts, "override": None, "overruled": [], "num_items": len(frame), "semantic_ids": layout}
+        facts: dict[str, Any] = dict.fromkeys(("created_at", "created_by", "tokenizer"), "")
+        return {
+            **facts,
+            "override": None,
+            "overruled": [],
+            "num_items": len(frame),
+            "semantic_ids": layout,
+        }
 
     VersionStore(registry).publish(assemble, None, {"action": "publish", "by": "benchmark"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,6 @@ import polars as pl
 from embed_world import write_embedding
 from releases import Built, build_workspace, case_table
 from sidmint.diagnostics import reconstruction
-from sidmint.params import parse_params
 from sidmint.progress import silent
 from sidmint.publishing.arrivals import read_arrivals
 from sidmint.publishing.refresh import Plan, plan_refresh, publish_refresh
@@ -71,7 +71,9 @@ class Refreshing:
         return dict(self.table(version)["item_id", "semantic_id"].iter_rows())
 
 
-def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
+def refreshing_world(
+    root: Path, resolution: str = "suffix", recommender: str = "last_item"
+) -> Refreshing:
     """`one` is an rq_kmeans of 6 x 6 x 32 over 150 items, published as v0001 under `resolution`."""
     built = build_workspace(root)
     built.set_params(assign={"resolution": resolution}, refresh={"rules": LOOSE})
@@ -80,14 +82,20 @@ def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
         out.table("items", pl.DataFrame({"item_id": item_ids, "title": item_ids}))
         out.json("profile", {"digest": "c0ffee"})
     write_embedding(built.artifacts, vectors)
+    candidate(built, recommender=recommender)
+    built.publish("one")
+    return Refreshing(built)
+
+
+def candidate(built: Built, seed: int = 1, recommender: str = "last_item") -> None:
+    """The table of `one`, trained with `seed`, by the stages' own means; judged."""
+    vectors = built.artifacts.embeddings().vectors
     tokenizer = make_tokenizer("one", {"type": "rq_kmeans", "sizes": list(SIZES)})
-    stored = built.artifacts.embeddings().vectors
-    tokenizer.fit(stored, seed=1, device="cpu")
+    tokenizer.fit(vectors, seed=seed, device="cpu")
     with built.artifacts.writing("train", "one") as out:
         storage.save(tokenizer, out.folder, "all", NUM_PUBLISHED)
-    params = parse_params({"assign": {"resolution": resolution}}, "params.yaml")
-    assign(params, built.artifacts, "one")
-    error = reconstruction(stored, tokenizer.reconstruct(tokenizer.encode(stored)))
+    assign(built.params, built.artifacts, "one")
+    error = reconstruction(vectors, tokenizer.reconstruct(tokenizer.encode(vectors)))
     with built.artifacts.writing("diagnose", "one") as out:
         out.metrics(
             {"n_eff": 2.5, "reconstruction_mse": error.mse, "relative_mse": error.relative_mse}
@@ -95,16 +103,18 @@ def refreshing_world(root: Path, resolution: str = "suffix") -> Refreshing:
     with built.artifacts.writing("evaluate", "one") as out:
         out.table("cases", case_table(NUM_PUBLISHED))
         out.metrics({"retention_at_100": 0.8})
-    table = id_table_of(built.artifacts.table("assign", "sids", "one"), stored)
-    recommender = make_recommender("last_item", {}, "test")
-    recommender.fit(Sequences.of([[0, 7], [0, 7], [0, 3]]), table, seed=0)
+    table = id_table_of(built.artifacts.table("assign", "sids", "one"), vectors)
+    made = make_recommender(recommender, SMALL.get(recommender, {}), "test")
+    made.fit(Sequences.of([[0, 7], [0, 7], [0, 3]] * 20), table, seed=0)
     with built.artifacts.writing("recommend", "one") as out:
-        save_recommender(recommender, table, out.folder)
+        save_recommender(made, table, out.folder)
         out.metrics({})
     built.judge("one")
-    built.publish("one")
-    return Refreshing(built)
 
+
+SMALL: dict[str, dict[str, Any]] = {
+    "causal": {"width": 16, "heads": 2, "layers": 1, "epochs": 40, "batch_size": 8, "beam": 20}
+}
 
 LOOSE = {
     "refresh_error_ratio": {"max": 3.0},

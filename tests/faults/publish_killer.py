@@ -39,7 +39,7 @@ def move(name: str, store: VersionStore) -> None:
 
 def run(name: str, store: VersionStore, step: int, is_full: bool) -> int:
     """0: no call was left to stop; 1: one was, and all is as it must be; 2: a bare error."""
-    reached = stop_before(step, is_full)
+    calls = stop_before(step, is_full)
     try:
         move(name, store)
     except StorageFailed as error:
@@ -48,7 +48,7 @@ def run(name: str, store: VersionStore, step: int, is_full: bool) -> int:
     except BaseException:
         traceback.print_exc()
         return 2
-    return 1 if reached() else 0
+    return 1 if calls() >= step else 0
 
 
 def main(name: str, template: Path, work: Path, how: str = "kill") -> None:

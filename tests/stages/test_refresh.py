@@ -296,7 +296,7 @@ def test_two_refreshes_of_one_champion_cannot_both_win(suffixed: Refreshing) -> 
     assert built.store.versions() == ["v0001", "v0001.1"]
 
 
-def test_the_recommender_answers_over_the_items_it_was_trained_on(world: Refreshing) -> None:
+def test_a_recommender_of_items_answers_over_those_it_was_trained_on(world: Refreshing) -> None:
     before = recommend_next(world.built.store.release(), ["item-0000"], 3)
     assert [item.item_id for item in before.items][:2] == ["item-0007", "item-0003"]
     world.refresh(batch(names(9, "new"), vectors_of_world(9, seed=2)))
@@ -306,6 +306,15 @@ def test_the_recommender_answers_over_the_items_it_was_trained_on(world: Refresh
         recommend_next(world.built.store.release(), ["new-0003"], 3)
     with pytest.raises(BadInput, match=r"v0001\.1 has no item 'neu'"):
         recommend_next(world.built.store.release(), ["neu"], 3)
+
+
+def test_a_recommender_of_codes_puts_new_items_next_without_training(tmp_path: Path) -> None:
+    """After item 0 came items 7 and 3, and never another; what is like 7 stands next to them."""
+    world = refreshing_world(tmp_path, recommender="causal")
+    world.refresh(batch(["new-0000", "new-0001"], published_vectors()[[7, 50]]))
+    found = recommend_next(world.built.store.release(), ["item-0000"], 3)
+    assert {item.item_id for item in found.items} == {"item-0007", "item-0003", "new-0000"}
+    assert len(recommend_next(world.built.store.release(), ["new-0001"], 3).items) == 3
 
 
 def test_a_recommender_of_ids_that_moved_is_not_published(world: Refreshing) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidmint.artifacts import dump_json
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, StorageFailed
 from sidmint.layout import Layout
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ _LONGEST_VALUE = 6000  # characters of a parameter that MLflow keeps
 _LONGEST_KEY = 250
 _METRICS_A_CALL = 1000
 _PARAMS_A_CALL = 100
-_NOISY = ("alembic", "httpx", "mlflow")
+_DATABASE = "mlflow.store.db.utils"
+_NOISY = ("alembic", "httpx", "mlflow", _DATABASE)
 
 Point = tuple[str, float, int]
 """A metric's name, value and step."""
@@ -98,7 +99,11 @@ class Session:
 
 @contextmanager
 def mlflow_session(layout: Layout) -> Iterator[Session]:
-    """Open the store, one process of the workspace at a time: the first use migrates it."""
+    """Open the store, one process of the workspace at a time: the first use migrates it.
+
+    Raises `StorageFailed` where the store cannot be reached, or its database is held by another
+    process for longer than it waits (SQLite: 5 s a try).
+    """
     from filelock import FileLock
 
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -110,6 +115,7 @@ def mlflow_session(layout: Layout) -> Iterator[Session]:
 
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(_DATABASE).setLevel(logging.CRITICAL)  # what it logs it also raises
         uri = tracking_uri(layout)
         registry = os.environ.get("MLFLOW_REGISTRY_URI") or uri
         try:
@@ -121,7 +127,23 @@ def mlflow_session(layout: Layout) -> Iterator[Session]:
                 "which is not installed; for PostgreSQL install sidmint[postgres] and write "
                 "postgresql+psycopg2://USER@HOST/DATABASE"
             ) from error
-        yield Session(client, layout)
+        with _told_briefly():
+            yield Session(client, layout)
+
+
+@contextmanager
+def _told_briefly() -> Iterator[None]:
+    """Errors of the store as ours, by their first line: a database's go on with its statement."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise StorageFailed(
+            f"MLflow's store does not do what it was asked ({str(error).partition(chr(10))[0]}); "
+            "nothing that is published needs it: try again when it answers"
+        ) from error
 
 
 @contextmanager

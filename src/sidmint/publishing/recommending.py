@@ -51,23 +51,30 @@ class OpenRecommender:
             release.intact_file(f"recommender/{name}")
         self._version = release.version
         folder = release.whole("recommender")
-        # A refresh puts later items behind those that the recommender knows.
-        published, known = read_table(release), num_items(folder)
-        self._table, self._later = published.head(known), published[SemanticIds.ITEM_ID][known:]
-        self._recommender = load(folder, id_table_of(self._table))
+        # A refresh puts later items behind those that the recommender was trained on.
+        published, trained_on = read_table(release), num_items(folder)
+        known = published.head(trained_on)
+        self._recommender = load(folder, id_table_of(known))
+        self._table = known
+        if trained_on < len(published) and self._recommender.reads_codes:
+            self._recommender = self._recommender.moved_to(id_table_of(published))
+            self._table = published
+        self._later = published[SemanticIds.ITEM_ID][len(self._table) :]
         item_ids = self._table[SemanticIds.ITEM_ID].to_list()
         self._rows = {name: row for row, name in enumerate(item_ids)}
 
     def next(self, history: Sequence[str], k: int) -> Answer:
         """The `k` items after `history` (item ids, oldest first), without those of the history.
 
-        Who asks knows them. `BadInput` for an item that the release does not have.
+        Who asks knows them. Items of a refresh are among them where the recommender reads codes;
+        one that knows items alone answers over those it was trained on. `BadInput` for an item
+        that the release does not have.
         """
         unknown = [item for item in history if item not in self._rows]
         if unknown and unknown[0] in self._later:
             raise BadInput(
-                f"{unknown[0]!r} got its id by a refresh: it came after the recommender of "
-                f"{self._version} was trained; `sidmint run` and `sidmint publish` train a new one"
+                f"{unknown[0]!r} got its id by a refresh, and {self._recommender.name} knows only "
+                f"items that it was trained on; `sidmint run` and `sidmint publish` train a new one"
             )
         if unknown:
             close = did_you_mean(unknown[0], self._rows, most=3)

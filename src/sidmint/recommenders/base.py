@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,8 @@ class Recommender(ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Settings]] = Settings
     """Its settings, under `recommend.settings` in params.yaml."""
+    reads_codes: ClassVar[bool] = False
+    """Whether it knows an item by the codes of its id alone, and so `moved_to` other tables."""
 
     def __init__(self, config: Settings | None = None) -> None:
         self.config = self.Config() if config is None else config
@@ -113,6 +115,17 @@ class Recommender(ABC):
         """
         _, rank = self._fitted()
         return self._predictions(histories.mapped(rank))
+
+    def moved_to(self, table: IdTable) -> Self:
+        """The same knowledge over another `table`, nothing learned anew.
+
+        For items that got ids after training, and for ids of a tokenizer that was trained again:
+        how good lists are then is how much of the old meaning the codes have kept. Raises
+        `BadInput` for a recommender that knows items and not their codes.
+        """
+        raise BadInput(
+            f"{self.name} knows items, and not the codes of their ids; fit it on the new table"
+        )
 
     @abstractmethod
     def _fit(

@@ -7,7 +7,7 @@ than those of models that read codes one by one (MARIUS; SID-MLP).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -17,6 +17,7 @@ from torch.nn import functional
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.moving import in_shape_of, known_nodes, node_by_node
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.prefixes import PrefixMemory
 from sidmint.recommenders.transformer import CausalTransformer
@@ -117,6 +118,7 @@ class Causal(StateRecommender):
     """p(item | history) = prod_l p(c_l | h, c_1 .. c_l-1), searched by a beam over the trie."""
 
     name = "causal"
+    reads_codes = True
     Config: ClassVar[type[Settings]] = CausalConfig
     config: CausalConfig
     module: CausalModule
@@ -126,6 +128,25 @@ class Causal(StateRecommender):
         self._trie = Trie.of(table.codes.values, self._device)
         codes = torch.from_numpy(table.codes.values).long()
         return CausalModule(codes, table.sizes, self._trie, self.config)
+
+    def moved_to(self, table: IdTable) -> Self:
+        """A code that nobody has met is as likely as the least likely one of its level."""
+        return self._moved_to(table, self._carried)
+
+    def _carried(self, moved: Self) -> dict[str, Tensor]:
+        special: dict[str, Tensor] = {}
+        parameters = dict(self.module.named_parameters())
+        for name, like in moved.module.named_parameters():
+            if name.endswith("to_codes.bias") and name in parameters:
+                bias = parameters[name]
+                special[name] = in_shape_of(like, bias, float(bias.min()))
+        memory, known = moved.module.memory, self.module.memory
+        if memory is not None and known is not None:
+            nodes = known_nodes(moved._trie, self._trie)[1:]
+            for what in ("read", "written"):
+                for at, rows in enumerate(getattr(known, what)[: len(nodes)]):
+                    special[f"memory.{what}.{at}"] = node_by_node(rows, nodes[at])
+        return special
 
     def states(self, rows_BT: Tensor) -> Tensor:
         """(B, T + 1, d)."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from sidmint.devices import resolve_device
 from sidmint.progress import Track, silent
 from sidmint.recommenders.base import Arrays, FitReport, Recommendations, Recommender
 from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.moving import in_shape_of
 from sidmint.recommenders.sequences import HeldOut, Sequences
 from sidmint.recommenders.training import Judged, TrainingSettings, train
 from sidmint.settings import Settings
@@ -175,6 +176,28 @@ class NeuralRecommender(Recommender):
             self.module = self.build(table)
         self.module.load_state_dict({n: torch.from_numpy(np.array(v)) for n, v in state.items()})
         self.module.to(self._device).eval()
+
+    def _moved_to(self, table: IdTable, carried: Callable[[Self], Mapping[str, Tensor]]) -> Self:
+        """`moved_to` for a subclass that can say what each parameter over `table` is.
+
+        `carried` gives those of which it is not the old value in the new shape, by name.
+        """
+        self._fitted()
+        moved = type(self)(self.config)
+        order, _ = moved._sort(table)
+        moved._device = self._device
+        with torch.random.fork_rng(devices=[]):
+            moved.module = moved.build(table.sorted(order)).to(self._device)
+        known = self.module.state_dict()
+        with torch.no_grad():
+            special = carried(moved)
+            state = {
+                name: special[name] if name in special else in_shape_of(like, known.get(name))
+                for name, like in moved.module.state_dict().items()
+            }
+        moved.module.load_state_dict(state)
+        moved.module.eval()
+        return moved
 
 
 class StateRecommender(NeuralRecommender):

@@ -7,7 +7,7 @@ long unordered ids (m = 16 to 64 codes); works on any.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from sidmint.recommenders.base import RECOMMENDERS
 from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.moving import level_by_level
 from sidmint.recommenders.neural import NeuralConfig, StateRecommender
 from sidmint.recommenders.top import top_ranked
 from sidmint.recommenders.transformer import CausalTransformer
@@ -76,6 +77,7 @@ class Parallel(StateRecommender):
     """score(i) = sum_j log p_j(code_j(i)), exact over the catalogue: one gather, no beam."""
 
     name = "parallel"
+    reads_codes = True
     Config: ClassVar[type[Settings]] = ParallelConfig
     config: ParallelConfig
     module: ParallelModule
@@ -85,6 +87,16 @@ class Parallel(StateRecommender):
         """Code embeddings from N(0, .02^2)."""
         codes = torch.from_numpy(table.codes.values).long()
         return ParallelModule(codes, table.sizes, self.config)
+
+    def moved_to(self, table: IdTable) -> Self:
+        """Embeddings of codes that nobody has met are zero: no head is near them or far."""
+        sizes = self.module.sizes
+        return self._moved_to(
+            table,
+            lambda to: {
+                "embeddings": level_by_level(self.module.embeddings, sizes, to.module.sizes)
+            },
+        )
 
     def states(self, rows_BT: Tensor) -> Tensor:
         """(B, T + 1, d)."""

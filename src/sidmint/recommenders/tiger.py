@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from sidmint.recommenders.beam import beam_search
 from sidmint.recommenders.beam_steps import BeamSteps, look_back
 from sidmint.recommenders.encoder_decoder import EncoderDecoder, Memory, Shape
 from sidmint.recommenders.id_table import IdTable
+from sidmint.recommenders.moving import level_by_level
 from sidmint.recommenders.neural import Best, NeuralConfig, NeuralRecommender
 from sidmint.recommenders.sequences import Sequences
 from sidmint.recommenders.trie import Trie
@@ -137,6 +138,7 @@ class Tiger(NeuralRecommender):
     """
 
     name = "tiger"
+    reads_codes = True
     Config: ClassVar[type[Settings]] = TigerConfig
     config: TigerConfig
     module: TigerModule
@@ -151,6 +153,14 @@ class Tiger(NeuralRecommender):
         self._trie = Trie.of(table.codes.values, self._device)
         codes = torch.from_numpy(table.codes.values).long()
         return TigerModule(codes, table.sizes, self.config)
+
+    def moved_to(self, table: IdTable) -> Self:
+        """Tokens of codes that nobody has met are zero."""
+        sizes = self.module.sizes
+        return self._moved_to(
+            table,
+            lambda to: {"tokens": level_by_level(self.module.tokens, sizes, to.module.sizes)},
+        )
 
     def examples(self, sequences: Sequences) -> Sequences:
         """One an event: user token, history, and the event last.
