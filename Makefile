@@ -1,7 +1,8 @@
 # make demo, make test: both set up first, and do nothing twice.
 PYTHON ?= python3
 EXTRAS ?= dev
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Where the browser tests leave their pictures of the report.
 export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
@@ -12,10 +13,10 @@ export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
 help:  ## what can be asked for
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /	/' | expand -t 14
 
-setup: .venv/.installed  ## create .venv and install the pinned versions
+setup: $(VENV)/.installed  ## create .venv and install the pinned versions
 
-.venv/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV)/.installed: pyproject.toml constraints.txt setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
