@@ -72,7 +72,7 @@ paper-drq: setup  ## docs/PAPER_DRQ.md: DRQ's Tables 1-5 beside ours, at 3 x 4,0
 docs: setup  ## the documentation as a site in build/site, links checked
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
 	$(BIN)/python tools/reference.py build/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 dist: setup  ## a wheel in dist/, for machines without a clone: pip install dist/sidmint-*.whl
 	rm -rf build/lib build/bdist.* dist
