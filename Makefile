@@ -1,21 +1,22 @@
 # make demo, make test: both set up first, and do nothing twice.
 PYTHON ?= python3
 EXTRAS ?= dev
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Where the browser tests leave their pictures of the report.
 export SIDMINT_SCREENSHOTS ?= $(CURDIR)/build/screenshots
 
-.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq clean
+.PHONY: help setup demo test test-slow test-all lint format bench results recommenders ranking paper-drq docs dist clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /	/' | expand -t 14
 
-setup: .venv/.installed  ## create .venv and install the pinned versions
+setup: $(VENV)/.installed  ## create .venv and install the pinned versions
 
-.venv/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV)/.installed: pyproject.toml constraints.txt setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
@@ -67,6 +68,15 @@ ranking: setup  ## docs/RANKING.md: how ids serve a click model; goes on where i
 
 paper-drq: setup  ## docs/PAPER_DRQ.md: DRQ's Tables 1-5 beside ours, at 3 x 4,096 and on DATA; resumable
 	$(BIN)/python benchmarks/paper_drq.py --data $(DATA)
+
+docs: setup  ## the documentation as a site in build/site, links checked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
+	$(BIN)/python tools/reference.py build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: setup  ## a wheel in dist/, for machines without a clone: pip install dist/sidmint-*.whl
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:  ## remove what a build made; keeps .venv, your files and the registry
 	rm -rf data/build .sidmint

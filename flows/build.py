@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from rich.console import Console
+
+from flows.board import showing
 from flows.server import told_if_it_is_gone
 from flows.settings import end_well_on_sigterm
 from flows.stage_options import STAGE_OPTIONS, check_options
@@ -43,14 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace", type=Path, default=Path("."), help="default: here")
     parser.add_argument("--jobs", type=_positive, help="stages at a time; default: the cores")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--verbose", action="store_true", help="show what stages and Prefect say")
     parser.add_argument("--no-record", action="store_true", help="leave MLflow alone")
     given = parser.parse_args(arguments)
     end_well_on_sigterm()
     try:
         layout = find_workspace(given.workspace)
-        summary = bring_up_to_date(layout, given.jobs, record=not given.no_record)
+        with _shown(given.verbose, given.json):
+            summary = bring_up_to_date(layout, given.jobs, record=not given.no_record)
     except BuildFailed as error:
-        _show(error.summary, given.json)
+        _show(error.summary, given.json, given.verbose)
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except SidmintError as error:
@@ -59,22 +66,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; what was running was killed, what had ended is kept", file=sys.stderr)
         return 130
-    _show(summary, given.json)
+    _show(summary, given.json, given.verbose)
     return 0
 
 
-def _show(summary: BuildSummary, as_json: bool) -> None:
+def _shown(verbose: bool, as_json: bool) -> AbstractContextManager[object]:
+    """A board in place of Prefect's log lines, which its UI has all the same; or the lines."""
+    if verbose:
+        return nullcontext()
+    # Read by Prefect when it is imported. What fails is said at the end, with its last lines.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    return showing(Console(stderr=as_json, highlight=False))
+
+
+def _show(summary: BuildSummary, as_json: bool, verbose: bool) -> None:
     if as_json:
         print(json.dumps(summary.as_json(), indent=2))
         return
-    from rich.console import Console
-
     console = Console(highlight=False)
     num_nodes = len(summary.nodes)
     if summary.count("Cached") == num_nodes:
         console.print(f"everything is up to date ({num_nodes} stages)")
         return
-    console.print(as_table(summary))
+    if verbose or console.is_terminal:  # elsewhere a line a stage has been printed
+        console.print(as_table(summary))
 
 
 def _positive(text: str) -> int:

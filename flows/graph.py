@@ -24,6 +24,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.board import Board, current_board
 from flows.processes import Ended, Processes, Stopped
 from flows.recording import record_history
 from flows.stage_options import (
@@ -83,13 +84,16 @@ def _build(
 ) -> BuildSummary:
     plan = read_plan(layout.root)
     check_options(options, plan.graph.stages)
+    board = current_board()
+    board.begins(plan.graph.nodes)
     with Processes(jobs or len(os.sched_getaffinity(0))) as processes:
-        nodes = _bring_all_up_to_date(_Build(layout.root, plan, options, processes))
+        nodes = _bring_all_up_to_date(_Build(layout.root, plan, options, processes, board))
     summary = BuildSummary(nodes)
     _write_artifacts(layout, summary)
     if summary.failed:
         raise BuildFailed(summary)
     if record:
+        board.says("recording in MLflow")
         run = record_history(layout, build_digest(layout.root, plan.graph))
         summary = BuildSummary(nodes, run)
     return summary
@@ -103,10 +107,17 @@ class _Build:
     plan: Plan
     options: Mapping[str, StageOptions]
     processes: Processes
+    board: Board
     results: dict[str, NodeResult] = field(default_factory=dict)
 
     def options_of(self, node: str) -> StageOptions:
         return self.options.get(stage_of(node), StageOptions())
+
+    def ended(self, result: NodeResult) -> NodeResult:
+        """Keep `result`, and show it."""
+        self.results[result.stage] = result
+        self.board.ended(result)
+        return result
 
     def is_surely_up_to_date(self, node: str) -> bool:
         """False only means: ask DVC again, now that the nodes before this one are done."""
@@ -167,7 +178,7 @@ def _task_for(node: str, shared: _Build) -> Task[Any, Any]:
 def _bring_up_to_date(node: str, shared: _Build) -> State[None]:
     """Run `node` if it may need it. The name of the state that is returned says what happened."""
     if shared.is_surely_up_to_date(node):
-        shared.results[node] = NodeResult(node, "Cached")
+        shared.ended(NodeResult(node, "Cached"))
         return Completed(name="Cached", message="up to date")
     logger = get_run_logger()
 
@@ -178,13 +189,14 @@ def _bring_up_to_date(node: str, shared: _Build) -> State[None]:
     seconds = shared.options_of(node).timeout_seconds
     try:
         with shared.processes.slot():
+            environment = {**repro_environment(), **shared.board.started(node)}
             ended = shared.processes.run(
-                repro_command(node), shared.root, repro_environment(), log, seconds
+                repro_command(node), shared.root, environment, log, seconds
             )
     except Stopped:
-        shared.results[node] = NodeResult(node, "Stopped", problem="was stopped with its flow")
+        shared.ended(NodeResult(node, "Stopped", problem="was stopped with its flow"))
         return Failed(name="Stopped", message="stopped with its flow")
-    result = shared.results[node] = _judge(node, ended)
+    result = shared.ended(_judge(node, ended))
     if result.problem:
         return Failed(name=result.state, message=f"stage {node} {result.problem}")
     return Completed(name=result.state, message=f"{ended.seconds:.1f} s")

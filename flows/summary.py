@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DONE = ("Ran", "Restored", "Cached")
 """States of a node that is up to date now; the others are Failed, TimedOut, Stopped, "Not run"."""
 
-_COLOURS = {"Ran": "green", "Restored": "cyan", "Cached": "dim", "Not run": "yellow"}
+COLOURS = {"Ran": "green", "Restored": "cyan", "Cached": "dim", "Not run": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,6 @@ def as_table(summary: BuildSummary) -> Table:
     table.add_column("seconds", justify="right")
     for node in summary.nodes:
         seconds = f"{node.seconds:.1f}" if node.seconds else ""
-        style = _COLOURS.get(node.state, "bold red")
+        style = COLOURS.get(node.state, "bold red")
         table.add_row(Text(node.stage), Text(node.state, style=style), seconds)
     return table

@@ -1,10 +1,8 @@
-"""A workspace of its own for a test: what a clone has, with its own git and DVC."""
+"""A workspace of its own for a test, with its own git and DVC."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,39 +10,23 @@ from typing import Any
 
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-_PARTS = ("dvc.yaml", "params.yaml", "flows", "src/sidmint/stages")
+from sidmint.adapters.dvc_repo import start
+from sidmint.adapters.git_repo import start_repository
+from sidmint.templates import write_workspace
+
 NO_CHAMPION: dict[str, Any] = {"version": None, "tokenizer": None, "metrics": {}}
 """data/champion.json of a workspace that has published nothing. The repository's own may name
 what its demo published."""
 
 
 def make_workspace(root: Path) -> Path:
-    """A fresh workspace at `root` with the demo's params.yaml: git and DVC are initialised."""
+    """A fresh workspace at `root` with the demo's params.yaml, as `sidmint new` makes one."""
     root.mkdir(parents=True, exist_ok=True)
-    for part in _PARTS:
-        origin, target = REPOSITORY / part, root / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if origin.is_dir():
-            shutil.copytree(origin, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(origin, target)
-    for name in (".gitignore", ".dvcignore"):
-        shutil.copyfile(REPOSITORY / name, root / name)
-    (root / "data" / "raw").mkdir(parents=True)
-    champion = json.dumps(NO_CHAMPION, indent=2, sort_keys=True) + "\n"
-    (root / "data" / "champion.json").write_text(champion, encoding="utf-8")
-    shutil.copyfile(REPOSITORY / "data/raw/.gitignore", root / "data/raw/.gitignore")
-    (root / "data" / "champion").mkdir()
-    shutil.copyfile(REPOSITORY / "data/champion/.gitignore", root / "data/champion/.gitignore")
-    shutil.copyfile(REPOSITORY / "src/sidmint/params.demo.yaml", root / "params.yaml")
-    for command in (
-        ["git", "init", "-q", "."],
-        ["git", "config", "user.email", "test@example.org"],
-        ["git", "config", "user.name", "test"],
-        [sys.executable, "-m", "dvc", "init", "-q"],
-    ):
-        subprocess.run(command, cwd=root, check=True, env=environment(root))
+    write_workspace(root)
+    start_repository(root)
+    for name, value in (("user.email", "test@example.org"), ("user.name", "test")):
+        subprocess.run(["git", "config", name, value], cwd=root, check=True)
+    start(root, inside_another=False)
     return root
 
 

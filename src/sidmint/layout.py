@@ -60,7 +60,7 @@ _KEPT = frozenset({"data", "decisions", "docs", "flows", "src", "tests"})
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of the workspace at `root` (the cloned repository)."""
+    """The folders of the workspace at `root`: a clone, or what `sidmint new` made."""
 
     root: Path
 
@@ -68,6 +68,11 @@ class Layout:
     def params(self) -> Path:
         """`params.yaml`: every value a run depends on."""
         return self.root / "params.yaml"
+
+    @property
+    def result_versions(self) -> Path:
+        """`result_versions.yaml`: which results the installed sidmint makes, by stage."""
+        return self.root / "result_versions.yaml"
 
     @property
     def raw(self) -> Path:
@@ -154,5 +159,5 @@ def find_workspace(start: Path) -> Layout:
             return Layout(folder)
     raise BadInput(
         f"no sidmint workspace at {start} or above it (looked for params.yaml beside dvc.yaml); "
-        "run inside a clone of the repository, or name it with --workspace"
+        "`sidmint new FOLDER` makes one; run inside it, or name it with --workspace"
     )

@@ -12,8 +12,8 @@ from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import load_params
 from sidmint.presets import add_preset, preset, presets
-from sidmint.sources.bring_in import demo_params
 from sidmint.stages.train import check_settings
+from sidmint.templates import demo_params
 from sidmint.tokenizers import make_tokenizer
 from workspaces import sidmint
 

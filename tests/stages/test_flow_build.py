@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from flows.board import showing
 from flows.stage_options import STAGE_OPTIONS, StageOptions, check_options
 from flows.summary import BuildSummary
 from sidmint.adapters.dvc_repo import build_digest, read_plan, stale_reasons
@@ -30,11 +33,18 @@ def states(summary: BuildSummary) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def shown() -> io.StringIO:
+    """What the build of `built` showed, where there is no terminal."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
 def built(
-    prefect_server: None, tmp_path_factory: pytest.TempPathFactory
+    prefect_server: None, tmp_path_factory: pytest.TempPathFactory, shown: io.StringIO
 ) -> tuple[Path, BuildSummary]:
     root = make_small_graph(tmp_path_factory.mktemp("flow") / "workspace", ["x", "y"])
-    return root, run_flow(root)
+    with showing(Console(file=shown)):
+        return root, run_flow(root)
 
 
 def test_flow_writes_the_lock_that_plain_repro_writes(
@@ -58,6 +68,18 @@ def test_flow_runs_each_stage_of_an_empty_workspace_once(
         "evaluate@y": "Ran",
         "report": "Ran",
     }
+
+
+def test_flow_shows_each_stage_as_it_ends(
+    built: tuple[Path, BuildSummary], shown: io.StringIO
+) -> None:
+    head, *lines = (line.split() for line in shown.getvalue().splitlines())
+    assert head == ["stage", "state", "seconds"]
+    assert {line[0]: line[1] for line in lines} == states(built[1])
+    seconds = {node.stage: f"{node.seconds:.1f}" for node in built[1].nodes if node.seconds}
+    assert {line[0]: line[2] for line in lines if len(line) > 2} == seconds
+    order = [line[0] for line in lines]
+    assert order.index("ingest") < order.index("train@x") < order.index("report")
 
 
 def test_flow_takes_lost_outputs_from_the_run_cache_and_asks_for_nothing_else(

@@ -113,6 +113,26 @@ def build_digest(root: Path, graph: Graph) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
+STARTED = (".dvc/config", ".dvc/.gitignore")
+"""What `start` adds to a folder that git should keep."""
+_CONFIG = """\
+[core]
+    analytics = false
+[cache]
+    type = "reflink,copy"
+"""
+
+
+def start(root: Path, inside_another: bool) -> None:
+    """Put the folder `root` under DVC, as a clone of sidmint is.
+
+    `inside_another`: it is a folder of a git repository whose root lies above.
+    """
+    where = ["--subdir"] if inside_another else []
+    _called(root, "init", "--quiet", *where)
+    (root / ".dvc" / "config").write_text(_CONFIG, encoding="utf-8")
+
+
 def add(root: Path, paths: Sequence[Path]) -> None:
     """Put `paths` (files or folders inside the workspace) under DVC: one `.dvc` file each."""
     ended = _run(root, "add", "--quiet", *map(str, paths))
@@ -249,7 +269,8 @@ def _open(root: Path) -> Iterator[Any]:
             yield repo
     except NotDvcRepoError as error:
         raise BadInput(
-            f"{root} is not under DVC; clone the repository, or run `dvc init` in it"
+            f"{root} is not under DVC; `sidmint new FOLDER` makes a workspace that is, `dvc init` "
+            "puts this folder under it"
         ) from error
     except LockError as error:
         raise Refused(f"another run is at work in {root}: {error}") from error

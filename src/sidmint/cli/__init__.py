@@ -17,8 +17,10 @@ from sidmint import __version__
 from sidmint.cli import (
     build,
     choose,
+    doctor,
     inspect,
     metrics,
+    new,
     presets,
     ranking,
     refresh,
@@ -71,6 +73,8 @@ def _everywhere(
         os.environ[VARIABLE] = str(workspace)
 
 
+new.register(app)
+doctor.register(app)
 setup.register(app)
 build.register(app)
 choose.register(app)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from sidmint.cli.output import console, emit
+from sidmint.cli.output import console, emit, errors, warn
 from sidmint.cli.workspace import Workspace, open_store, open_workspace
 from sidmint.errors import BadInput
 
@@ -18,24 +18,38 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def run(
     jobs: Annotated[int | None, typer.Option(help="Stages at a time; default: the cores.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show what the stages and Prefect say.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring every stage up to date, record the build in MLflow, and say what the gate says.
+
+    A table shows how far the stages are; without a terminal there is a line for each that ends.
 
     Stages that are up to date are not run again. The exit code is 1 where a stage failed,
     and 0 where all ran, whatever the gate says: a refused table is a result.
     """
     here = open_workspace()
     _check_everything(here)
-    _run_graph(here, jobs, quiet=as_json)
-    _show_verdicts(here, as_json)
+    _run_graph(here, jobs, quiet=as_json, verbose=verbose)
+    verdicts = _show_verdicts(here, as_json)
+    if not as_json:
+        _show_next(here, [name for name, verdict in verdicts.items() if verdict["passed"]])
 
 
 def status(as_json: Json = False) -> None:
     """Which stages are out of date, and why."""
     from sidmint.adapters.dvc_repo import stale_reasons
+    from sidmint.result_versions import differing_versions
 
-    stale = stale_reasons(open_workspace().layout.root)
+    layout = open_workspace().layout
+    stale = stale_reasons(layout.root)
+    if differing := differing_versions(layout):
+        warn(
+            f"{layout.result_versions.name} is not that of the installed sidmint "
+            f"({_changes(differing)}); `sidmint run` brings it level"
+        )
 
     def render() -> None:
         if not stale:
@@ -58,12 +72,12 @@ def demo() -> None:
         )
     _check_everything(here)
     console.rule("build")
-    _run_graph(here, None, quiet=False)
+    _run_graph(here, None)
     _show_verdicts(here, as_json=False)
     console.rule("publish")
     publish(by="make demo")
     console.rule("run again: only the gate looks anew, at the champion it just got")
-    _run_graph(here, None, quiet=False)
+    _run_graph(here, None)
     console.rule("where to look")
     show_places(here)
 
@@ -95,7 +109,10 @@ def show_places(here: Workspace) -> None:
 
 
 def _check_everything(here: Workspace) -> None:
-    """Find a wrong setting before the first stage runs, not after the third."""
+    """Find a wrong setting before the first stage runs, not after the third.
+
+    And bring level what stages may not look at themselves: the champion, the installed sidmint.
+    """
     from sidmint.publishing.opening import open_registry
     from sidmint.publishing.snapshot import sync_champion
     from sidmint.stages.ingest import check_without_log
@@ -106,19 +123,54 @@ def _check_everything(here: Workspace) -> None:
     check_settings(here.params)
     check_recommender(here.params)
     sync_champion(here.layout, open_registry(here.layout, here.params.registry.path))
+    _sync_result_versions(here)
 
 
-def _run_graph(here: Workspace, jobs: int | None, quiet: bool) -> None:
-    command = [sys.executable, "-m", "flows.build", "--workspace", str(here.layout.root)]
+def _sync_result_versions(here: Workspace) -> None:
+    from sidmint.result_versions import differing_versions, write_versions
+
+    differing = differing_versions(here.layout)
+    if differing:
+        write_versions(here.layout)
+        name = here.layout.result_versions.name
+        errors.print(f"{name} is now that of the installed sidmint: {_changes(differing)}")
+
+
+def _changes(differing: Mapping[str, tuple[int | None, int | None]]) -> str:
+    return ", ".join(
+        f"{stage} {before or 'none'} -> {now or 'none'}"
+        for stage, (before, now) in differing.items()
+    )
+
+
+def _run_graph(
+    here: Workspace, jobs: int | None, quiet: bool = False, verbose: bool = False
+) -> None:
+    # -P: a folder `flows` of the user's own is not taken for the one that came with sidmint.
+    command = [sys.executable, "-P", "-m", "flows.build", "--workspace", str(here.layout.root)]
     command += ["--jobs", str(jobs)] if jobs else []
+    command += ["--verbose"] if verbose else []
     stdout = sys.stderr if quiet else None
-    environment = {**os.environ, "PYTHONPATH": str(here.layout.root)}
-    ended = subprocess.run(command, cwd=here.layout.root, env=environment, stdout=stdout)
+    ended = subprocess.run(command, cwd=here.layout.root, stdout=stdout)
     if ended.returncode:
         raise typer.Exit(ended.returncode)  # what went wrong has been said by then
 
 
-def _show_verdicts(here: Workspace, as_json: bool) -> None:
+def _show_next(here: Workspace, passed: list[str]) -> None:
+    """Where to look, and what to type."""
+    report = here.layout.stage("report") / "report.html"
+    console.print(f"{'look at':9s} {report}", markup=False, soft_wrap=True)
+    if not passed:
+        steps = "correct params.yaml by the reasons above, then: sidmint run"
+    elif here.params.registry.approval == "person":
+        steps = "sidmint propose    # a version that waits for somebody's approval"
+    else:
+        steps = f"sidmint publish    # {' or '.join(passed)} becomes the champion"
+    console.print(f"{'next':9s} {steps}", markup=False, soft_wrap=True)
+
+
+def _show_verdicts(here: Workspace, as_json: bool) -> dict[str, Any]:
+    """Print what the gate says of each tokenizer; the verdicts."""
     from sidmint.contracts import NO_LOG
 
     verdicts = {
@@ -139,6 +191,7 @@ def _show_verdicts(here: Workspace, as_json: bool) -> None:
                 console.print(line, markup=False, soft_wrap=True)
 
     emit(verdicts, as_json, render)
+    return verdicts
 
 
 def register(app: typer.Typer) -> None:

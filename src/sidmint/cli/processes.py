@@ -114,7 +114,7 @@ def _environment(rank: int, num_processes: int, folder: Path) -> dict[str, str]:
     """Who the process is, its share of the cores, and the way to the others: no network."""
     loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
     ways = {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback} if loopback else {}
-    threads = max(1, _num_cores() // num_processes)
+    threads = max(1, num_cores() // num_processes)
     return {
         "OMP_NUM_THREADS": str(threads),
         **ways,
@@ -127,7 +127,8 @@ def _environment(rank: int, num_processes: int, folder: Path) -> dict[str, str]:
     }
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -9,7 +9,7 @@ import typer
 
 from sidmint.cli.output import console, emit
 from sidmint.cli.processes import is_one_of_several, joined, launch
-from sidmint.cli.workspace import open_workspace
+from sidmint.cli.workspace import Workspace, open_workspace
 from sidmint.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def ingest(as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.ingest import ingest as stage
 
-    here = open_workspace()
+    here = _open("ingest")
     check = partial(check_catalogue, docs=here.layout.data_docs)
     _tell(stage(here.params, here.artifacts, check, on_terminal), as_json)
 
@@ -37,7 +37,7 @@ def embed(as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.embed import embed as stage
 
-    here = open_workspace()
+    here = _open("embed")
     _tell(stage(here.params, here.artifacts, on_terminal), as_json)
 
 
@@ -46,13 +46,13 @@ def pairs(as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.pairs import pairs as stage
 
-    here = open_workspace()
+    here = _open("pairs")
     _tell(stage(here.params, here.artifacts, on_terminal), as_json)
 
 
 def train(tokenizer: Tokenizer, as_json: Json = False) -> None:
     """Fit a tokenizer, in as many processes as train.processes says."""
-    here = open_workspace()
+    here = _open("train")
     settings = here.params.train
     if settings.processes > 1 and not is_one_of_several():
         arguments = ["train", "--tokenizer", tokenizer, *(["--json"] if as_json else [])]
@@ -75,7 +75,7 @@ def assign(tokenizer: Tokenizer, as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.assign import assign as stage
 
-    here = open_workspace()
+    here = _open("assign")
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
@@ -97,8 +97,10 @@ def diagnose(
         return
 
     from sidmint.progress import on_terminal
+    from sidmint.result_versions import require_level
     from sidmint.stages.diagnose import diagnose as stage
 
+    require_level(here.layout, "diagnose")
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
@@ -107,7 +109,7 @@ def evaluate(tokenizer: Tokenizer, as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.evaluate import evaluate as stage
 
-    here = open_workspace()
+    here = _open("evaluate")
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
@@ -141,7 +143,7 @@ def recommend(
     from sidmint.stages.recommend import CHAMPION
     from sidmint.stages.recommend import recommend as stage
 
-    here = open_workspace()
+    here = _open("recommend")
     _tell(stage(here.params, here.artifacts, tokenizer or CHAMPION, on_terminal), as_json)
 
 
@@ -150,7 +152,7 @@ def segments(tokenizer: Tokenizer, as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.segments import segments as stage
 
-    here = open_workspace()
+    here = _open("segments")
     _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
 
 
@@ -160,7 +162,7 @@ def gate(tokenizer: Tokenizer, as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.gate import gate as stage
 
-    here = open_workspace()
+    here = _open("gate")
     _tell(stage(here.params, here.artifacts, tokenizer, judge, on_terminal), as_json)
 
 
@@ -169,8 +171,17 @@ def report(as_json: Json = False) -> None:
     from sidmint.progress import on_terminal
     from sidmint.stages.report import report as stage
 
-    here = open_workspace()
+    here = _open("report")
     _tell(stage(here.params, here.artifacts, on_terminal), as_json)
+
+
+def _open(stage: str) -> Workspace:
+    """The workspace for `stage`, whose results it must record under the right version."""
+    from sidmint.result_versions import require_level
+
+    here = open_workspace()
+    require_level(here.layout, stage)
+    return here
 
 
 def _show_diagnosis(artifacts: Artifacts, tokenizer: str, as_json: bool) -> None:

@@ -20,7 +20,7 @@ VARIABLE = "SIDMINT_WORKSPACE"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A clone of the repository, with what its files say. Read on demand."""
+    """A folder that `sidmint new` made, or a clone, with what its files say. Read on demand."""
 
     layout: Layout
 

@@ -10,7 +10,6 @@ import io
 import re
 import shutil
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from sidmint.layout import Layout, safe_name
 from sidmint.params import parse_params
 from sidmint.sources.detect import Proposal, Reading, propose
 from sidmint.sources.item_ids import AS_WRITTEN
+from sidmint.templates import demo_params
 
 _SELECTED_WITHOUT_LOG = "relative_mse"
 """Of ids that nobody can be asked about, those that keep most of the vectors lead."""
@@ -48,11 +48,6 @@ class BroughtIn:
 
     tracked: tuple[Path, ...]
     notes: tuple[str, ...]
-
-
-def demo_params() -> str:
-    """The params.yaml of the built-in catalogue, as shipped."""
-    return (files("sidmint") / "params.demo.yaml").read_text(encoding="utf-8")
 
 
 def bring_in(layout: Layout, sources: Sources) -> BroughtIn:

@@ -17,11 +17,16 @@ def matrix_products(precision: Precision, device: torch.device) -> AbstractConte
     (CUDA from Ampere on, AMX); elsewhere it is slower than float32. Weights, losses,
     codebooks and distances stay float32 in either, and inference is float64.
     """
-    if precision == "auto":
-        precision = "bfloat16" if _has_bfloat16_units(device) else "float32"
-    if precision == "float32":
+    if resolve_precision(precision, device) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What `precision` comes to on `device`."""
+    if precision == "auto":
+        return "bfloat16" if _has_bfloat16_units(device) else "float32"
+    return precision
 
 
 def _has_bfloat16_units(device: torch.device) -> bool:
