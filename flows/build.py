@@ -25,6 +25,7 @@ from flows.summary import BuildFailed, BuildSummary, as_table, up_to_date
 from sidmint.adapters.dvc_repo import build_digest, read_plan
 from sidmint.adapters.mlflow_runs import is_recorded
 from sidmint.errors import SidmintError
+from sidmint.garbage import collect_rarely
 from sidmint.layout import Layout, find_workspace
 
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-record", action="store_true", help="leave MLflow alone")
     given = parser.parse_args(arguments)
     end_well_on_sigterm()
+    collect_rarely()
     try:
         layout = find_workspace(given.workspace)
         with _shown(given.verbose, given.json):

@@ -36,6 +36,8 @@ _ADVICE = re.compile(
     r"(Updating|Generating) lock file '.*')"
 )
 _EXIT_CODE = re.compile(r"exited with (-?\d+)")
+_DVC = (sys.executable, "-P", "-m", "sidmint.adapters.dvc_program")
+"""-P: what lies in the workspace is not taken for a module of DVC's."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ def repro_command(node: str) -> list[str]:
     Without `--single-item` parallel calls walk over the same upstream stages and fail on
     each other's locks; without `--wait-for-lock` some give up after three seconds.
     """
-    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", node]
+    return [*_DVC, "--wait-for-lock", "repro", "--single-item", node]
 
 
 def repro_environment() -> dict[str, str]:

@@ -31,6 +31,7 @@ from sidmint.cli import (
 from sidmint.cli.output import complain
 from sidmint.cli.workspace import VARIABLE
 from sidmint.errors import SidmintError
+from sidmint.garbage import collect_rarely
 
 _ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",
@@ -89,6 +90,7 @@ stages.register(app)
 
 def main() -> None:
     """Run the command; an error that the user can mend is one message, without a traceback."""
+    collect_rarely()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 from sidmint.errors import BadInput
 from sidmint.evaluation.uncertainty import resampled_means
@@ -149,6 +148,8 @@ def _bca(
     estimate: float, figures: Floats64, acceleration: float, confidence: float
 ) -> tuple[float, float]:
     """Ends of the bias-corrected and accelerated interval."""
+    from scipy.stats import norm  # half a second, which readers of `ArmDifference` do without
+
     if np.ptp(figures) == 0:
         return float(figures[0]), float(figures[0])
     below = np.count_nonzero(figures < estimate) + 0.5 * np.count_nonzero(figures == estimate)

@@ -1,21 +1,27 @@
-"""Item-to-item retrieval (DRQ 5.5): whether ids keep the neighbours that vectors have."""
+"""Item-to-item retrieval (DRQ 5.5): whether ids keep the neighbours that vectors have.
+
+The searches are imported where they begin: they need torch, and most of what reads this package
+(the gate, the report) searches nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sidmint.errors import BadInput
-from sidmint.evaluation.code_ranks import EqualCodesSearch, common_prefix, rank_by_prefix
-from sidmint.evaluation.cosines import CosineSearch
 from sidmint.evaluation.pool import Pool
 from sidmint.evaluation.protocol import Cases
 from sidmint.evaluation.ranking import Ranks, area_under_curve, hit_rate, random_hit_rate, retention
 from sidmint.progress import Track, silent
 from sidmint.types import Floats, Ints
+
+if TYPE_CHECKING:
+    from sidmint.evaluation.cosines import CosineSearch
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,9 @@ def item_to_item(
     auto is CUDA where there is one). Time O(T N D); memory beyond the arguments is bounded by a
     few copies of the vectors.
     """
+    from sidmint.evaluation.code_ranks import EqualCodesSearch, rank_by_prefix
+    from sidmint.evaluation.cosines import CosineSearch
+
     if len(cases) == 0:
         raise BadInput(
             "no test case: no two neighbouring events of a user end in a held-out one; lower "
@@ -112,6 +121,8 @@ class Matches:
 
         For ids without a hierarchy, where no code outranks another: the number of equal codes.
         """
+        from sidmint.evaluation.code_ranks import common_prefix
+
         left, right = self.codes[cases.queries], self.codes[cases.targets]
         if not self.hierarchical:
             return np.asarray((left == right).sum(axis=1), dtype=np.float64)
