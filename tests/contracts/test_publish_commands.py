@@ -49,6 +49,16 @@ def test_publish_and_rollback_say_what_they_did(built: Built, mlflow: Mlflow) ->
     ]
 
 
+def test_items_that_lose_their_ids_are_named(built: Built) -> None:
+    say("publish")
+    built.build("one", codes={"a": (0, 1), "b": (0, 2), "e": (3, 3)})
+    result = CliRunner().invoke(app, ["publish", "--tokenizer", "one"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "2 items of v0001 have no id in v0002 (c, d); " in " ".join(result.stderr.split())
+    back = CliRunner().invoke(app, ["rollback"], env={"COLUMNS": "200"})
+    assert "1 items of v0002 have no id in v0001 (e); " in " ".join(back.stderr.split())
+
+
 def test_a_failing_mlflow_warns_and_the_publish_stays(built: Built, mlflow: Mlflow) -> None:
     def fails(*_: object) -> None:
         raise OSError("no database")

@@ -109,6 +109,15 @@ def test_a_user_is_answered_as_the_history_in_the_log_is(world: Built) -> None:
     assert answer("--user", "user-2") == answer("--history", "d")
 
 
+def test_a_users_events_on_items_that_came_later_are_left_out_and_counted(world: Built) -> None:
+    log = world.artifacts.interactions()
+    later = log.filter(log["user_id"] == "user-1").head(1).with_columns(item_id=pl.lit("z"))
+    log.vstack(later).write_parquet(world.layout.stage("ingest") / "interactions.parquet")
+    result = CliRunner().invoke(app, ["recommend", "--user", "user-1", "--json"])
+    assert "1 of the user's 3 events are on items that the recommender of v0001" in result.stderr
+    assert json.loads(result.stdout) == answer("--history", "d,a")
+
+
 def test_the_json_keeps_its_keys(world: Built) -> None:
     found = answer("--history", "a")
     assert found.keys() == {"version", "recommender", "items"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sidmint.cli.lost_items import warn_of_lost_items
 from sidmint.cli.output import console, emit
 from sidmint.cli.people import By, overridden, user
 from sidmint.cli.pushing import push_inputs
@@ -99,6 +100,7 @@ def promote(
     promoted = promote_release(here.params, here.layout, version, reason, by=by or user())
     if promoted.changed:
         tell_mlflow(here, version, None, moved=True)
+        warn_of_lost_items(promoted)
     _tell_move(promoted, as_json)
 
 

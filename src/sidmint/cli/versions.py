@@ -12,6 +12,7 @@ from rich.text import Text
 from sidmint.cli import looking_back, promotion, published_tables
 from sidmint.cli.auditing import audit
 from sidmint.cli.export import export
+from sidmint.cli.lost_items import warn_of_lost_items
 from sidmint.cli.neighbours import neighbours
 from sidmint.cli.output import console, emit, errors
 from sidmint.cli.people import By, overridden, user
@@ -55,6 +56,7 @@ def publish(
     if published.changed:
         tell_mlflow(here, published.version, published.path, moved=True)
         push_inputs(here, published.version)
+        warn_of_lost_items(published)
     _tell(published, as_json, "published", "nothing to publish: this table is already champion")
 
 
@@ -73,6 +75,7 @@ def rollback(
     published = roll_back(here.params, here.layout, to, reason, by=by or user())
     if published.changed:
         tell_mlflow(here, published.version, None, moved=True)
+        warn_of_lost_items(published)
     _tell(published, as_json, "rolled back to", "nothing to roll back: this is already champion")
 
 

@@ -65,6 +65,10 @@ class OpenRecommender:
         item_ids = self._table[SemanticIds.ITEM_ID].to_list()
         self._rows = {name: row for row, name in enumerate(item_ids)}
 
+    def known(self, items: Sequence[str]) -> list[str]:
+        """Those of `items` that it can read, in their order."""
+        return [item for item in items if item in self._rows]
+
     def next(self, history: Sequence[str], k: int) -> Answer:
         """The `k` items after `history` (item ids, oldest first), without those of the history.
 

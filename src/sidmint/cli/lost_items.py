@@ -1,0 +1,37 @@
+"""Say so where a new champion lacks items that the one before had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidmint.cli.output import warn
+from sidmint.cli.workspace import open_store
+
+if TYPE_CHECKING:
+    from sidmint.publishing.release import Published
+
+_SHOWN = 3
+
+
+def warn_of_lost_items(published: Published) -> None:
+    """Whoever looks one of them up finds nothing from now on.
+
+    Above all items of a refresh, which nobody put into the items file before training again.
+    """
+    from sidmint.publishing.difference import item_changes
+    from sidmint.publishing.lookup import read_table
+
+    if published.previous is None or not published.changed:
+        return
+    store = open_store()
+    before, after = (
+        read_table(store.release(version)) for version in (published.previous, published.version)
+    )
+    lost = item_changes(before, after).removed
+    if lost:
+        names = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
+        warn(
+            f"{len(lost):,} items of {published.previous} have no id in {published.version} "
+            f"({names}); if they are still sold, add them to the items file and run again, or "
+            "refresh with them"
+        )
