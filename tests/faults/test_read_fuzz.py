@@ -79,7 +79,22 @@ EDGES = st.sampled_from(
     [0, 1, -1, 7, 2**31, 2**53 + 1, 2**62, 2**63 - 1, -(2**63), 1_700_000_000, 20_240_131]
 )
 TEXTS = st.sampled_from(
-    ["", " ", "a", "1", "01", "1.0", "1e400", "-1", "inf", "nan", "9" * 400, "é", "\x00", "2024-01-31"]
+    [
+        "",
+        " ",
+        "a",
+        "1",
+        "01",
+        "1.0",
+        "1e400",
+        "-1",
+        "inf",
+        "nan",
+        "9" * 400,
+        "é",
+        "\x00",
+        "2024-01-31",
+    ]
 ) | st.text(max_size=4)
 
 
@@ -119,11 +134,23 @@ def of_type(kind: str) -> st.SearchStrategy[Any]:
         case "fixed":
             return st.lists(st.floats(width=32), min_size=3, max_size=3)
         case "record":
-            return st.fixed_dictionaries({"a": TEXTS, "b": st.lists(st.binary(max_size=2), max_size=2)})
+            return st.fixed_dictionaries(
+                {"a": TEXTS, "b": st.lists(st.binary(max_size=2), max_size=2)}
+            )
     return st.none()
 
 
-ITEM_NAMES = ("item_id", "title", "brand", "categories", "price", "description", "asin", "code_1", "codes")
+ITEM_NAMES = (
+    "item_id",
+    "title",
+    "brand",
+    "categories",
+    "price",
+    "description",
+    "asin",
+    "code_1",
+    "codes",
+)
 EVENT_NAMES = ("user_id", "item_id", "timestamp", "position", "rating", "asin")
 
 
@@ -178,7 +205,9 @@ WRITERS = {".parquet": as_parquet, ".csv": as_csv, ".jsonl": as_json_lines, ".ts
 
 
 @st.composite
-def files(draw: st.DrawFn, names: tuple[str, ...], usual: dict[str, list[Any]]) -> tuple[str, bytes]:
+def files(
+    draw: st.DrawFn, names: tuple[str, ...], usual: dict[str, list[Any]]
+) -> tuple[str, bytes]:
     """A suffix and the bytes of such a table; one in three is damaged too."""
     suffix = draw(st.sampled_from(sorted(WRITERS)))
     try:
@@ -187,7 +216,11 @@ def files(draw: st.DrawFn, names: tuple[str, ...], usual: dict[str, list[Any]]) 
         data = b""  # what cannot even be written
     if draw(st.integers(0, 2)) == 0:
         at = draw(st.integers(0, len(data)))
-        data = data[:at] + draw(st.sampled_from([b"", b"\r", b'"', b"\xff", b"\x00", b"9" * 400])) + data[at + draw(st.integers(0, 2)) :]
+        data = (
+            data[:at]
+            + draw(st.sampled_from([b"", b"\r", b'"', b"\xff", b"\x00", b"9" * 400]))
+            + data[at + draw(st.integers(0, 2)) :]
+        )
     return suffix, data
 
 
@@ -229,7 +262,11 @@ def test_tables_of_any_content(items: Any, events: Any, which: int) -> None:
         )
 
 
-CODES = {"item_id": ITEMS["item_id"], "code_1": [n % 3 for n in range(ROWS)], "code_2": [n for n in range(ROWS)]}
+CODES = {
+    "item_id": ITEMS["item_id"],
+    "code_1": [n % 3 for n in range(ROWS)],
+    "code_2": [n for n in range(ROWS)],
+}
 CODE_NAMES = ("item_id", "code_1", "code_2", "suffix", "semantic_id", "codes", "title")
 
 
@@ -259,7 +296,9 @@ def test_tables_made_elsewhere(table: Any, events: Any, vectors: Any, which: int
 @st.composite
 def arrays(draw: st.DrawFn) -> bytes:
     """A numpy file: of any type and shape, with a header that lies, or damaged."""
-    kind = draw(st.sampled_from(["f4", "f2", "f8", "i4", "u8", "c8", "b1", "U3", "M8[s]", "V4", "O"]))
+    kind = draw(
+        st.sampled_from(["f4", "f2", "f8", "i4", "u8", "c8", "b1", "U3", "M8[s]", "V4", "O"])
+    )
     shape = tuple(draw(st.lists(st.integers(0, 13), max_size=3)))
     shape = draw(st.sampled_from([shape, (ROWS, 3), (ROWS, 2)]))
     seed = draw(st.integers(0, 9))
@@ -298,8 +337,14 @@ def test_arrays_of_any_content(data: bytes, suffix: str) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.sampled_from([0, -1, 2**63, 10**400, 1e308, float("nan"), "", "\ud800", "rq_vae", "a" * 99]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.sampled_from(
+        [0, -1, 2**63, 10**400, 1e308, float("nan"), "", "\ud800", "rq_vae", "a" * 99]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
@@ -329,7 +374,9 @@ def test_a_tokenizer_of_any_description(saved: Path, data: st.DataObject) -> Non
             whole[data.draw(st.sampled_from(sorted(whole)))] = data.draw(json_values)
             text = json.dumps(whole).encode()
         case "setting":
-            whole["config"][data.draw(st.sampled_from(sorted(whole["config"])))] = data.draw(json_values)
+            whole["config"][data.draw(st.sampled_from(sorted(whole["config"])))] = data.draw(
+                json_values
+            )
             text = json.dumps(whole).encode()
         case "whole":
             text = json.dumps(data.draw(json_values)).encode()

@@ -89,8 +89,10 @@ def propose(
     Raises `BadInput` where no item id, user id or title is found, where the item ids of the two
     files do not meet, and where the files are of a known format that `source` does not name.
     """
-    names = items_path.name if interactions_path is None else (
-        f"{items_path.name} or {interactions_path.name}"
+    names = (
+        items_path.name
+        if interactions_path is None
+        else (f"{items_path.name} or {interactions_path.name}")
     )
     with from_outside(names):
         return _propose(items_path, interactions_path, source, reading)
