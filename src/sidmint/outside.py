@@ -52,7 +52,8 @@ def as_text(values: pl.Series, name: str) -> pl.Series:
         raise BadInput(
             f"{name}: {values.name} is of type {values.dtype}; it wants text or whole numbers"
         )
-    text = values.cast(pl.String, strict=False)
+    with from_outside(name):
+        text = decoded(values) if values.dtype == pl.Binary else values.cast(pl.String)
     lost = text.is_null() & values.is_not_null()
     if lost.any():
         raise BadInput(
@@ -60,6 +61,22 @@ def as_text(values: pl.Series, name: str) -> pl.Series:
             f"text ({lost.sum():,} such rows); write the column as text"
         )
     return text
+
+
+def decoded(values: pl.Series) -> pl.Series:
+    """Bytes as UTF-8 text, null where they are none (Polars refuses the whole column for one)."""
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        texts = [None if raw is None else _decoded(raw) for raw in values]
+        return pl.Series(values.name, texts, dtype=pl.String)
+
+
+def _decoded(raw: bytes) -> str | None:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def whole_as_integers(values: pl.Series) -> pl.Series:

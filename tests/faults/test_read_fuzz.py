@@ -7,6 +7,7 @@ of our own errors, never another exception.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -17,21 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import worlds
 from sidmint.catalogue import build_catalogue, build_without_log
 from sidmint.errors import SidmintError
 from sidmint.inspection import inspect_table
 from sidmint.params import IngestParams, Params
 from sidmint.sources import SOURCES, SourceFiles
 from sidmint.sources.detect import propose
-from sidmint.sources.frames import read_frame
 from sidmint.sources.vectors import read_vectors
 from sidmint.tokenizers import make_tokenizer
 from sidmint.tokenizers.storage import DESCRIPTION, TENSORS, load, save
@@ -265,7 +263,7 @@ def test_tables_of_any_content(items: Any, events: Any, which: int) -> None:
 CODES = {
     "item_id": ITEMS["item_id"],
     "code_1": [n % 3 for n in range(ROWS)],
-    "code_2": [n for n in range(ROWS)],
+    "code_2": list(range(ROWS)),
 }
 CODE_NAMES = ("item_id", "code_1", "code_2", "suffix", "semantic_id", "codes", "title")
 
@@ -386,7 +384,7 @@ def test_a_tokenizer_of_any_description(saved: Path, data: st.DataObject) -> Non
         case "tensors":
             at = data.draw(st.integers(0, len(tensors)))
             tensors = tensors[:at] + data.draw(st.binary(max_size=3)) + tensors[at + 1 :]
-            whole["digest"] = __import__("hashlib").sha256(tensors).hexdigest()
+            whole["digest"] = hashlib.sha256(tensors).hexdigest()
             text = json.dumps(whole).encode()
     with tempfile.TemporaryDirectory() as name:
         Path(name, DESCRIPTION).write_bytes(text)

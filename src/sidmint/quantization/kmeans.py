@@ -83,7 +83,7 @@ def kmeans(
     fitted = _fitted(
         points_Nd - offset_d, num_codes, generator, iterations, tolerance, swap_rounds, balance
     )
-    return _put_back(points_Nd, fitted, offset_d)
+    return _put_back(points_Nd, [fitted], offset_d)[0]
 
 
 def _fitted(
@@ -113,13 +113,20 @@ def _fitted(
     return fitted
 
 
-def _put_back(points_Nd: Tensor, fitted: KMeans, offset_d: Tensor) -> KMeans:
-    """`fitted` among the points as they are: codes are those of the codewords that come out."""
-    codewords_Kd = fitted.codewords_Kd + offset_d
-    codes_N = _assigned(points_Nd, codewords_Kd)
-    distances_N = _own_distances(points_Nd, codewords_Kd, codes_N)
-    inertia = (*fitted.inertia[:-1], float(distances_N.sum(dtype=torch.float64)))
-    return KMeans(codewords_Kd, codes_N, inertia, fitted.num_reseeded)
+def _put_back(points_Nd: Tensor, levels: list[KMeans], offset_d: Tensor) -> list[KMeans]:
+    """Levels that were fitted without the offset, which the codewords of the first get back.
+
+    Codes and the last inertia are those of the codewords that come out, on the points as they are.
+    """
+    walked = []
+    for level, fitted in enumerate(levels):
+        codewords_Kd = fitted.codewords_Kd if level else fitted.codewords_Kd + offset_d
+        codes_N = _assigned(points_Nd, codewords_Kd)
+        distances_N = _own_distances(points_Nd, codewords_Kd, codes_N)
+        inertia = (*fitted.inertia[:-1], float(distances_N.sum(dtype=torch.float64)))
+        walked.append(KMeans(codewords_Kd, codes_N, inertia, fitted.num_reseeded))
+        points_Nd = points_Nd - codewords_Kd[codes_N]
+    return walked
 
 
 def residual_kmeans(
@@ -134,9 +141,11 @@ def residual_kmeans(
 ) -> list[KMeans]:
     """One k-means a level, each on what the levels before left over.
 
-    Arguments are those of `kmeans`; a `TooFewPoints` names the level, counted from 0.
+    Arguments are those of `kmeans`; a `TooFewPoints` names the level, counted from 0. A far offset
+    is taken off once, before the first level, whose codewords get it back.
     """
-    residual_Nd = points_Nd
+    offset_d = far_offset(points_Nd)
+    residual_Nd = points_Nd if offset_d is None else points_Nd - offset_d
     levels: list[KMeans] = []
     for level, num_codes in enumerate(track(sizes, "k-means", len(sizes))):
         try:
@@ -147,7 +156,7 @@ def residual_kmeans(
             raise TooFewPoints(level, num_codes, error.num_distinct) from error
         residual_Nd = residual_Nd - fitted.codewords_Kd[fitted.codes_N]
         levels.append(fitted)
-    return levels
+    return levels if offset_d is None else _put_back(points_Nd, levels, offset_d)
 
 
 def _start(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:

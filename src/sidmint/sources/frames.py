@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -51,9 +52,8 @@ def _bytes_as_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Columns of bytes as text where every value is UTF-8; pictures and the like stay bytes."""
     for name, dtype in frame.schema.items():
         if dtype == pl.Binary:
-            text = frame[name].cast(pl.String, strict=False)
-            if text.null_count() == frame[name].null_count():
-                frame = frame.with_columns(text)
+            with suppress(pl.exceptions.ComputeError):
+                frame = frame.with_columns(frame[name].cast(pl.String))
     return frame
 
 

@@ -90,7 +90,7 @@ def describe(folder: Path) -> dict[str, Any]:
     for key, kind in _WANTED.items():
         if not isinstance(description.get(key), kind):
             raise BadInput(
-                f"{path} has no {key} of type {kind.__name__}, so it is not what was written; fetch "
-                "it again, or train the tokenizer again"
+                f"{path} has no {key} of type {kind.__name__}, so it is not what was written; "
+                "fetch it again, or train the tokenizer again"
             )
     return dict(description)
