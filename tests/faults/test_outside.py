@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sidmint.catalogue import build_without_log
 from sidmint.embedding.checks import stored
 from sidmint.errors import BadInput
 from sidmint.inspection import inspect_table
@@ -132,6 +133,25 @@ def test_bytes_that_nobody_asks_for_may_be_any(items: Path, tmp_path: Path) -> N
     table = pq.read_table(items).append_column("picture", pa.array([b"\xff\xd8"] * NUM_ITEMS))
     pq.write_table(table, items)
     assert propose(items, write_log(tmp_path)).has_log
+
+
+def catalogue_of(items: Path, more: pa.Array) -> Any:
+    pq.write_table(pq.read_table(items).append_column("more", more), items)
+    raw = SOURCES["table"](IngestParams(source="table"), SourceFiles(items), 1)
+    return build_without_log(raw.items, raw.items_name)
+
+
+def test_columns_that_nobody_asks_for_are_told_apart_or_named(items: Path) -> None:
+    whole = items.read_bytes()
+    spans = [pa.array([n, *range(1, NUM_ITEMS)], type=pa.duration("us")) for n in (1, 2)]
+    digests = []
+    for span in spans:
+        items.write_bytes(whole)
+        digests.append(catalogue_of(items, span).profile["digest"])
+    assert digests[0] != digests[1]
+    items.write_bytes(whole)
+    with pytest.raises(BadInput, match="out-of-range datetime"):
+        catalogue_of(items, pa.array([2**62] * NUM_ITEMS, type=pa.timestamp("ms")))
 
 
 def test_a_missing_user_is_named_by_init_already(items: Path, tmp_path: Path) -> None:
@@ -263,7 +283,7 @@ def test_what_float16_cannot_tell_apart_is_refused() -> None:
 def test_the_door_turns_what_libraries_raise_and_nothing_else() -> None:
     for raised in (pl.exceptions.ComputeError("no"), OverflowError("no"), MemoryError()):
         with (
-            pytest.raises(BadInput, match="x.csv holds what cannot be read"),
+            pytest.raises(BadInput, match=r"^x\.csv holds what cannot be read"),
             from_outside("x.csv"),
         ):
             raise raised

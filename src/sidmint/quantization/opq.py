@@ -51,8 +51,8 @@ def opq(
     """
     offset_d = far_offset(points_Nd)
     if offset_d is not None:
-        moved = opq(points_Nd - offset_d, sizes, generator, iterations, tolerance, rounds, track)
-        return _put_back(points_Nd, moved, offset_d)
+        centred = opq(points_Nd - offset_d, sizes, generator, iterations, tolerance, rounds, track)
+        return _put_back(points_Nd, centred, offset_d)
     ranges = block_ranges(points_Nd.shape[1], len(sizes))
     blocks = block_kmeans(points_Nd, sizes, generator, iterations, tolerance)
     tables = [block.codewords_Kd for block in blocks]
