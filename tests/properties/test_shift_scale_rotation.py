@@ -214,13 +214,10 @@ CHANGES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pq", "rq_kmeans"])
-def test_resolved_ids_do_not_depend_on_unit_offset_and_orientation(name: str) -> None:
-    own = resolved(name, VECTORS)
+def test_resolved_ids_do_not_depend_on_unit_offset_and_orientation() -> None:
+    own = resolved("rq_kmeans", VECTORS)
     for change, changed in CHANGES.items():
-        if change == "rotation" and name not in TURNED:
-            continue
-        for resolver, ids in resolved(name, changed(VECTORS)).items():
+        for resolver, ids in resolved("rq_kmeans", changed(VECTORS)).items():
             equal = share_of_equal(ids.parts, own[resolver].parts)
             assert equal == 1 if change.startswith("2^") else equal > 0.97, (change, resolver)
 
