@@ -11,6 +11,7 @@ al. 2024). All depend on items and codes alone, never on the order of rows.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -194,6 +195,7 @@ def cheapest_match(
     from scipy.optimize import linear_sum_assignment
 
     rows = np.flatnonzero(current >= 0)
+    extra = _near_one(extra)
     cost = extra + (1.0 + 2 * len(extra) * np.abs(extra).max())  # one move outweighs all distances
     cost[rows, current[rows]] = 0.0
     chosen = linear_sum_assignment(cost)[1]
@@ -203,6 +205,15 @@ def cheapest_match(
         taken = chosen[alike]
         chosen[alike] = taken[np.lexsort((taken, taken != current[alike[0]]))]
     return np.asarray(chosen, dtype=np.int64)
+
+
+def _near_one(extra: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`extra` times the power of two that brings its largest near 1, where that is far below.
+
+    Beside the 1 of a move, distances between vectors of norm 1e-9 would not be seen.
+    """
+    largest = float(np.abs(extra).max(initial=0.0))
+    return np.ldexp(extra, -math.frexp(largest)[1]) if 0 < largest < 2.0**-10 else extra
 
 
 def format_id(parts: Sequence[int]) -> str:

@@ -105,8 +105,8 @@ def test_a_table_of_another_form_is_refused(tmp_path, frame, words):
         (random_vectors(4).reshape(4, 2, 3), r"shape \(4, 2, 3\)"),
         (random_vectors(4).astype(np.complex64), "complex64"),
         (np.array([[{}], [1], [2], [3]], dtype=object), "without Python objects"),
-        (b"", "not a readable .npy"),
-        (b"item_id,vector\n", "not a readable .npy"),
+        (b"", "is no .npy file"),
+        (b"item_id,vector\n", "is no .npy file"),
         (spoiled(1, np.nan), "item b holds NaN"),
     ],
 )

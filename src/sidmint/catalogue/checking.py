@@ -6,6 +6,7 @@ import polars as pl
 
 from sidmint.contracts import Interactions, Items, require_columns
 from sidmint.errors import BadInput
+from sidmint.outside import as_text, whole_as_integers
 
 TEXT_COLUMNS = ("brand", "categories", "description")
 """Where a missing title is filled from: brand and categories joined, else the description."""
@@ -28,10 +29,8 @@ def check_items(items: pl.DataFrame, name: str = "items") -> tuple[pl.DataFrame,
             f"{name} has the column {taken[0]}, which the catalogue computes; rename yours"
         )
     items = check_ids(items, name)
-    if items.schema[Items.TITLE].is_nested():
-        raise BadInput(f"{name}: title is of type {items.schema[Items.TITLE]}; it wants text")
-    titles = _text_or_null(items[Items.TITLE])
-    either = pl.coalesce(titles, _text_without_title(items))
+    titles = _text_or_null(items[Items.TITLE], name)
+    either = pl.coalesce(titles, _text_without_title(items, name))
     filled = pl.select(either.alias(Items.TITLE)).to_series()
     if filled.null_count():
         row = int(filled.is_null().arg_true()[0])
@@ -54,6 +53,14 @@ def check_ids(items: pl.DataFrame, name: str) -> pl.DataFrame:
     named = items.with_columns(_as_id(items[Items.ITEM_ID], name))
     _require_unique(named[Items.ITEM_ID], name)
     return named
+
+
+def with_event_ids(interactions: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The events with user and item ids as text; `BadInput` naming the row of a missing one."""
+    require_columns(interactions, (_USER, _ITEM), name)
+    return interactions.with_columns(
+        _as_id(interactions[column], name).alias(column) for column in (_USER, _ITEM)
+    )
 
 
 def number_events(
@@ -109,11 +116,7 @@ def rows_of(ids: pl.Series, table: pl.Series) -> pl.Series:
 
 def _as_id(ids: pl.Series, name: str) -> pl.Series:
     """`ids` as strings; whole numbers that came as floats lose their ".0"."""
-    if ids.dtype.is_nested():
-        raise BadInput(f"{name}: {ids.name} is of type {ids.dtype}; it wants text or whole numbers")
-    if ids.dtype.is_float() and ((ids.fill_nan(None) % 1).fill_null(0) == 0).all():
-        ids = ids.fill_nan(None).cast(pl.Int64)
-    ids = ids.cast(pl.String)
+    ids = as_text(whole_as_integers(ids), name)
     missing = ids.is_null() | (ids == "")
     if missing.any():
         raise BadInput(
@@ -134,16 +137,16 @@ def _require_unique(ids: pl.Series, name: str) -> None:
         )
 
 
-def _text_or_null(values: pl.Series) -> pl.Series:
+def _text_or_null(values: pl.Series, name: str) -> pl.Series:
     """`values` as text, null where there is nothing but space."""
-    text = values.cast(pl.String)
+    text = as_text(values, name)
     return pl.select(pl.when(text.str.strip_chars() != "").then(text)).to_series()
 
 
-def _text_without_title(items: pl.DataFrame) -> pl.Series:
+def _text_without_title(items: pl.DataFrame, name: str) -> pl.Series:
     """What stands in for a title: "brand categories", else the description, else null."""
     parts = {
-        column: _text_or_null(items[column])
+        column: _text_or_null(items[column], name)
         if column in items.columns and not items.schema[column].is_nested()
         else pl.Series([None] * items.height, dtype=pl.String)
         for column in TEXT_COLUMNS

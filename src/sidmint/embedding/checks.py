@@ -17,6 +17,9 @@ Halves = npt.NDArray[np.float16]
 
 _SAME = 1e-6
 """Spread, as a share of the norms, under which all vectors count as one."""
+_MOST_LOST = 0.01
+"""Float16 takes some 1e-7 of the squares of values, 1e-6 of the variance of text embeddings."""
+_ROWS_AT_ONCE = 1 << 14
 _NEAR_CONSTANT = 0.01
 """A dimension with less than this share of the usual deviation tells items hardly apart."""
 
@@ -49,7 +52,12 @@ def check_rows(vectors: Floats, item_ids: Sequence[str], name: str) -> None:
 
 
 def stored(vectors: Floats, item_ids: Sequence[str]) -> Halves:
-    """`vectors` in float16, the form on disk; `BadInput` where a value is too large for it."""
+    """`vectors` in float16, the form on disk.
+
+    `BadInput` where a value is too large for it, a vector so small that it becomes zero, and where
+    rounding takes more than a hundredth of what tells the items apart, as with vectors that
+    share an offset far larger than their spread.
+    """
     with np.errstate(over="ignore"):
         halves = vectors.astype(np.float16)
     bad = np.flatnonzero(~np.isfinite(halves).all(axis=1))
@@ -58,7 +66,31 @@ def stored(vectors: Floats, item_ids: Sequence[str]) -> Halves:
             f"the vector of item {item_ids[bad[0]]} has values over 65504 ({len(bad)} such "
             "items), too large for float16; set embed.unit_norm"
         )
+    gone = np.flatnonzero(~halves.any(axis=1) & vectors.any(axis=1))
+    if len(gone):
+        raise BadInput(
+            f"the vector of item {item_ids[gone[0]]} is so small that it is zero in float16 "
+            f"({len(gone)} such items); set embed.unit_norm, or bring larger vectors"
+        )
+    lost = _lost_share(vectors, halves)
+    if lost > _MOST_LOST:
+        raise BadInput(
+            f"float16, the form on disk, would lose {lost:.0%} of what tells the vectors apart: "
+            "they share an offset far larger than their spread, or are very small; subtract "
+            "their mean, or set embed.unit_norm"
+        )
     return halves + np.float16(0)  # -0 becomes 0, so that equal vectors have equal bytes
+
+
+def _lost_share(vectors: Floats, halves: Halves) -> float:
+    """Squared rounding error of `halves` as a share of the variance of `vectors`, in pieces."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    error = spread = 0.0
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        exact = vectors[start : start + _ROWS_AT_ONCE].astype(np.float64)
+        error += float(np.square(exact - halves[start : start + _ROWS_AT_ONCE]).sum())
+        spread += float(np.square(exact - mean).sum())
+    return error / spread if spread else 0.0
 
 
 def norms(vectors: Floats) -> npt.NDArray[np.float64]:

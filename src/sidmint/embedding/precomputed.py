@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.errors import BadInput
+from sidmint.outside import as_text, whole_as_integers
 from sidmint.types import Floats
 
 
@@ -55,11 +56,10 @@ def vectors_in_table(frame: pl.DataFrame, id_column: str, name: str) -> tuple[li
 
 def as_ids(ids: pl.Series, name: str) -> list[str]:
     """Item ids as text, as `ingest` writes them: whole numbers read as floats lose their ".0"."""
-    if ids.dtype.is_float() and ((ids.fill_nan(None) % 1).fill_null(0) == 0).all():
-        ids = ids.fill_nan(None).cast(pl.Int64)
+    ids = as_text(whole_as_integers(ids), name)
     if ids.null_count():
         raise BadInput(f"{name}: row {ids.is_null().arg_true()[0] + 1} has no {ids.name}")
-    return ids.cast(pl.String).to_list()
+    return ids.to_list()
 
 
 def align_rows(

@@ -18,6 +18,7 @@ from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.evaluation import Cases, held_out_cases
 from sidmint.inspection.files import require_file
+from sidmint.outside import as_text
 from sidmint.pairs import swing
 from sidmint.params import PairsParams
 from sidmint.progress import Track, silent
@@ -117,7 +118,7 @@ def _on_known_items(
             f"{', '.join(EVENT_COLUMNS[_ITEM][:6])}); it has {', '.join(log.columns[:12])}. Rename "
             "the column to item_id"
         )
-    texts = (pl.col(column).cast(pl.String) for column in candidates)
+    texts = (as_text(log[column], str(path)) for column in candidates)
     known = log.filter(pl.any_horizontal(text.is_in(item_ids.implode()) for text in texts))
     if known.is_empty():
         raise BadInput(

@@ -18,6 +18,7 @@ from sidmint.inspection.layout import CodeTable, lay_out
 from sidmint.inspection.measures import measure
 from sidmint.inspection.unmeasured import why_unmeasured
 from sidmint.inspection.vectors import read_vectors
+from sidmint.outside import from_outside
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.publishing.files import digest
@@ -70,19 +71,22 @@ def inspect_table(
     table is read (`layout.lay_out`). Rules relative to a champion are not applied: it is a
     table of another catalogue for all that is known. Raises `BadInput` naming file, row or key.
     """
-    table = lay_out(read_table(path), sizes, suffix)
+    with from_outside(str(path)):
+        table = lay_out(read_table(path), sizes, suffix)
     read = list(table.notes)
     vectors, behaviour = None, None
     if vectors_path is not None:
-        vectors, words = read_vectors(vectors_path, table.item_ids)
+        with from_outside(str(vectors_path)):
+            vectors, words = read_vectors(vectors_path, table.item_ids)
         read += [words, IMPLIED]
     if interactions_path is not None:
         from sidmint.inspection.behaviour import read_behaviour
 
         seed = seed_for(params.seed, "pairs", "users read")
-        behaviour = read_behaviour(
-            interactions_path, table.item_ids, table.name, params.pairs, seed, track
-        )
+        with from_outside(str(interactions_path)):
+            behaviour = read_behaviour(
+                interactions_path, table.item_ids, table.name, params.pairs, seed, track
+            )
         read.append(behaviour.words)
     if vectors is not None and behaviour is None:
         read.append(NO_PAIRS)

@@ -10,8 +10,8 @@ from sidmint.contracts import Items
 from sidmint.embedding.checks import check_vectors
 from sidmint.embedding.precomputed import align_rows, as_vectors, vectors_in_table
 from sidmint.errors import BadInput
-from sidmint.inspection.arrays import load_array
 from sidmint.inspection.files import require_file
+from sidmint.sources.arrays import load_array
 from sidmint.sources.column_names import ITEM_COLUMNS, named_like
 from sidmint.sources.frames import read_frame
 from sidmint.types import Floats

@@ -18,6 +18,7 @@ from sidmint.progress import Track, silent
 from sidmint.quantization.assignment import nearest
 from sidmint.quantization.balance import bounded_nearest, largest_size
 from sidmint.quantization.collective import gathered, own_rows, summed
+from sidmint.quantization.offsets import far_offset
 from sidmint.quantization.oversampling import oversampled_plus_plus, squared_distances
 from sidmint.quantization.shrinkage import shrunk
 
@@ -68,12 +69,33 @@ def kmeans(
     its own codeword. `swap_rounds` then try to leave the local minimum; see `_swap`.
     `balance` (1 or more) bounds every code to that multiple of N / K points in all these
     iterations (`bounded_nearest`); `codes_N` are those of the nearest codeword all the same.
+    A shared offset far larger than the spread is taken off first and put back (`far_offset`): codes
+    do not depend on it, save for what float32 rounds of points and codewords so far out.
     `generator` lives on the CPU whatever the device of the points. Raises `TooFewPoints`
     when fewer than K of the points are distinct.
     """
     num_distinct = count_distinct(points_Nd, at_least=num_codes)
     if num_distinct < num_codes:
         raise TooFewPoints(0, num_codes, num_distinct)
+    offset_d = far_offset(points_Nd)
+    if offset_d is None:
+        return _fitted(points_Nd, num_codes, generator, iterations, tolerance, swap_rounds, balance)
+    fitted = _fitted(
+        points_Nd - offset_d, num_codes, generator, iterations, tolerance, swap_rounds, balance
+    )
+    return _put_back(points_Nd, [fitted], offset_d)[0]
+
+
+def _fitted(
+    points_Nd: Tensor,
+    num_codes: int,
+    generator: Generator,
+    iterations: int,
+    tolerance: float,
+    swap_rounds: int,
+    balance: float | None,
+) -> KMeans:
+    """k-means of points that lie about zero; see `kmeans`."""
     start_Kd = shrunk(points_Nd, _start(points_Nd, num_codes, generator), generator)
     fitted = _lloyd(points_Nd, start_Kd, iterations, tolerance, balance)
     num_swapped = num_codes // 4
@@ -91,6 +113,22 @@ def kmeans(
     return fitted
 
 
+def _put_back(points_Nd: Tensor, levels: list[KMeans], offset_d: Tensor) -> list[KMeans]:
+    """Levels that were fitted without the offset, which the codewords of the first get back.
+
+    Codes and the last inertia are those of the codewords that come out, on the points as they are.
+    """
+    walked = []
+    for level, fitted in enumerate(levels):
+        codewords_Kd = fitted.codewords_Kd if level else fitted.codewords_Kd + offset_d
+        codes_N = _assigned(points_Nd, codewords_Kd)
+        distances_N = _own_distances(points_Nd, codewords_Kd, codes_N)
+        inertia = (*fitted.inertia[:-1], float(distances_N.sum(dtype=torch.float64)))
+        walked.append(KMeans(codewords_Kd, codes_N, inertia, fitted.num_reseeded))
+        points_Nd = points_Nd - codewords_Kd[codes_N]
+    return walked
+
+
 def residual_kmeans(
     points_Nd: Tensor,
     sizes: Sequence[int],
@@ -103,9 +141,11 @@ def residual_kmeans(
 ) -> list[KMeans]:
     """One k-means a level, each on what the levels before left over.
 
-    Arguments are those of `kmeans`; a `TooFewPoints` names the level, counted from 0.
+    Arguments are those of `kmeans`; a `TooFewPoints` names the level, counted from 0. A far offset
+    is taken off once, before the first level, whose codewords get it back.
     """
-    residual_Nd = points_Nd
+    offset_d = far_offset(points_Nd)
+    residual_Nd = points_Nd if offset_d is None else points_Nd - offset_d
     levels: list[KMeans] = []
     for level, num_codes in enumerate(track(sizes, "k-means", len(sizes))):
         try:
@@ -116,7 +156,7 @@ def residual_kmeans(
             raise TooFewPoints(level, num_codes, error.num_distinct) from error
         residual_Nd = residual_Nd - fitted.codewords_Kd[fitted.codes_N]
         levels.append(fitted)
-    return levels
+    return levels if offset_d is None else _put_back(points_Nd, levels, offset_d)
 
 
 def _start(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints, kmeans
+from sidmint.quantization.offsets import far_offset
 
 ROWS_AT_ONCE = 1 << 12
 """Rows whose joint probabilities are held at a time, in float64."""
@@ -176,9 +177,12 @@ def residual_mixtures(
 ) -> list[FittedMixture]:
     """One mixture a level, each on what the means of the chosen components left over.
 
-    Arguments are those of `fit_mixture`; a `TooFewPoints` names the level, counted from 0.
+    Arguments are those of `fit_mixture`; a `TooFewPoints` names the level, counted from 0. A far
+    offset is taken off once, before the first level, whose means get it back.
     """
-    residual_Nd, levels = points_Nd, list[FittedMixture]()
+    offset_d = far_offset(points_Nd)
+    residual_Nd = points_Nd if offset_d is None else points_Nd - offset_d
+    levels = list[FittedMixture]()
     for level, size in enumerate(track(sizes, "mixtures", len(sizes))):
         try:
             fitted = fit_mixture(
@@ -189,6 +193,10 @@ def residual_mixtures(
         mixture = fitted.mixture
         residual_Nd = residual_Nd - mixture.means_Kd[mixture.codes(residual_Nd)]
         levels.append(fitted)
+    if offset_d is not None:
+        first = levels[0].mixture
+        moved = replace(first, means_Kd=first.means_Kd + offset_d)
+        levels[0] = replace(levels[0], mixture=moved)
     return levels
 
 

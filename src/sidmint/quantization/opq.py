@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from sidmint.progress import Track, silent
 from sidmint.quantization.blocks import block_codes, block_kmeans, block_ranges
 from sidmint.quantization.kmeans import KMeans, TooFewPoints, cluster_means, residual_kmeans
+from sidmint.quantization.offsets import far_offset
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ def opq(
     plain blocks of the same start. A round solves for R with codes and codewords fixed, then
     takes one Lloyd step in every block; none of the two can raise the sum. Ends when a round
     lowers it by less than `tolerance` of it, or after `rounds`. Raises `TooFewPoints`.
+    An offset far larger than the spread is taken off first and put back into the tables (R x =
+    R o + R (x - o)): the rotation would turn to it alone otherwise.
     """
+    offset_d = far_offset(points_Nd)
+    if offset_d is not None:
+        centred = opq(points_Nd - offset_d, sizes, generator, iterations, tolerance, rounds, track)
+        return _put_back(points_Nd, centred, offset_d)
     ranges = block_ranges(points_Nd.shape[1], len(sizes))
     blocks = block_kmeans(points_Nd, sizes, generator, iterations, tolerance)
     tables = [block.codewords_Kd for block in blocks]
@@ -69,6 +76,18 @@ def opq(
         if inertia[-2] - reached <= tolerance * reached:
             break
     return Opq(rotation_dd, tuple(tables), codes_NG, tuple(inertia))
+
+
+def _put_back(points_Nd: Tensor, fitted: Opq, offset_d: Tensor) -> Opq:
+    """`fitted` among the points as they are; codes are those of the tables that come out."""
+    turned_d = (fitted.rotation_dd.double() @ offset_d.double()).float()
+    ranges = block_ranges(len(offset_d), len(fitted.tables))
+    tables = [table + turned_d[dims] for table, dims in zip(fitted.tables, ranges, strict=True)]
+    rotated_Nd = (points_Nd.double() @ fitted.rotation_dd.T.double()).float()
+    codes_NG = block_codes(rotated_Nd, tables)
+    error_Nd = rotated_Nd - decode_blocks(tables, codes_NG)
+    inertia = (*fitted.inertia[:-1], float(error_Nd.square().sum(dtype=torch.float64)))
+    return Opq(fitted.rotation_dd, tuple(tables), codes_NG, inertia)
 
 
 def best_rotation(points_Nd: Tensor, targets_Nd: Tensor) -> Tensor:

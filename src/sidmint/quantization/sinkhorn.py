@@ -22,6 +22,9 @@ from torch import Tensor
 ABSORBED_EVERY = 10
 """Iterations between two plans that are written out."""
 
+ALIKE = 1e-3
+"""Shares of a point that differ by less than this part are one and the same."""
+
 
 def unit_costs(distances_NK: Tensor) -> Tensor:
     """Distances centred on the middle of their range and scaled to [-1, 1], float64.
@@ -73,6 +76,17 @@ def balanced_codes(distances_NK: Tensor, epsilon: float = 0.003, iterations: int
     `distances_NK` are squared distances to every codeword. Equal points get equal codes.
     """
     return transport(unit_costs(distances_NK), epsilon, iterations).argmax(dim=1)
+
+
+def dealt_codes(distances_NK: Tensor, epsilon: float = 0.003, iterations: int = 50) -> Tensor:
+    """`balanced_codes` for fewer points than codes: the nearest of those that a point gets whole.
+
+    Where codes are left over, several give all of their 1 / K to one point, and which of these
+    gives it most is a matter of the last bit: of the unit of the vectors, or of a rotation.
+    """
+    log_plan_NK = transport(unit_costs(distances_NK), epsilon, iterations)
+    most_N1 = log_plan_NK.amax(dim=1, keepdim=True)
+    return distances_NK.where(log_plan_NK >= most_N1 - ALIKE, torch.inf).argmin(dim=1)
 
 
 def balanced_nearest(

@@ -16,11 +16,16 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 
+from sidmint.contracts import Items
+from sidmint.embedding import align_rows, check_vectors
+from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.layout import Layout, safe_name
 from sidmint.params import parse_params
 from sidmint.sources.detect import Proposal, Reading, propose
+from sidmint.sources.frames import read_frame
 from sidmint.sources.item_ids import AS_WRITTEN
+from sidmint.sources.vectors import read_vectors
 from sidmint.templates import demo_params
 
 _SELECTED_WITHOUT_LOG = "relative_mse"
@@ -53,12 +58,15 @@ class BroughtIn:
 def bring_in(layout: Layout, sources: Sources) -> BroughtIn:
     """Copy the user's files to data/raw and write the params.yaml that fits them.
 
-    What fits is `detect.propose`'s answer. Raises `BadInput` before anything is written.
+    What fits is `detect.propose`'s answer. Raises `BadInput` before anything is written, for
+    vectors too that a later stage would refuse.
     """
     for path in (sources.items, sources.interactions, sources.vectors):
         if path is not None and not path.exists():
             raise BadInput(f"{path} is not there; give the path of an existing file or folder")
     proposal = propose(sources.items, sources.interactions, sources.kind, sources.reading)
+    if sources.vectors is not None:
+        _check_vectors(sources.vectors, sources, proposal)
     targets = _targets(layout, sources)
     text = _params_text(sources, proposal, {k: t.name for k, (_, t) in targets.items()})
     parse_params(yaml.safe_load(text), "the proposed params.yaml")
@@ -71,6 +79,25 @@ def back_to_demo(layout: Layout) -> None:
     """Write the built-in params.yaml; files under data/raw leave it (DVC's cache keeps them)."""
     _replace_raw(layout, {})
     layout.params.write_text(demo_params(), encoding="utf-8")
+
+
+def _check_vectors(path: Path, sources: Sources, proposal: Proposal) -> None:
+    """`BadInput` for what `embed` would refuse three stages later: rows, NaN, zeros, objects."""
+    columns = proposal.columns
+    id_column = columns.get(f"items.{Items.ITEM_ID}", columns.get(Items.ITEM_ID, Items.ITEM_ID))
+
+    def ids_of_rows() -> tuple[list[str], str]:
+        if sources.kind != "table":
+            raise BadInput(
+                f"{path.name}: rows of an .npy file follow the items file of source table, and the "
+                f"source is {sources.kind}; bring Parquet with an item_id column"
+            )
+        items = read_frame(sources.items, sources.reading.encoding)
+        return as_ids(items[id_column], sources.items.name), sources.items.name
+
+    found, vectors = read_vectors(path, path.name, id_column, ids_of_rows)
+    known = align_rows(vectors, found, proposal.item_ids, path.name)
+    check_vectors(known, proposal.item_ids, path.name)
 
 
 def _catalogue_name(sources: Sources) -> str:

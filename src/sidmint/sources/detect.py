@@ -13,10 +13,11 @@ from pathlib import Path
 import polars as pl
 
 from sidmint.catalogue import MIN_EVENTS_A_USER, check_items, k_core
-from sidmint.catalogue.checking import on_known_items
+from sidmint.catalogue.checking import on_known_items, with_event_ids
 from sidmint.catalogue.splitting import split_by_time
 from sidmint.contracts import Interactions, Items
 from sidmint.errors import BadInput
+from sidmint.outside import from_outside
 from sidmint.params import IngestParams
 from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
 from sidmint.sources.frames import read_frame
@@ -63,6 +64,8 @@ class Proposal:
     rules: Mapping[str, Mapping[str, float | str]]
     """Entries for `gate.rules` whose bounds depend on the catalogue."""
     notes: tuple[str, ...]
+    item_ids: tuple[str, ...]
+    """Of all items, sorted: who must have a vector where vectors are given."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,18 @@ def propose(
     Raises `BadInput` where no item id, user id or title is found, where the item ids of the two
     files do not meet, and where the files are of a known format that `source` does not name.
     """
+    names = (
+        items_path.name
+        if interactions_path is None
+        else (f"{items_path.name} or {interactions_path.name}")
+    )
+    with from_outside(names):
+        return _propose(items_path, interactions_path, source, reading)
+
+
+def _propose(
+    items_path: Path, interactions_path: Path | None, source: str, reading: Reading
+) -> Proposal:
     if source == "table":
         _refuse_known_formats(items_path, interactions_path)
         if interactions_path is None:
@@ -100,6 +115,7 @@ def propose(
     if log is None:
         raise BadInput(f"source {source} read no interactions from {items_path}")
     seen.append(f"{items.height:,} items and {log.height:,} interactions")
+    log = with_event_ids(log, raw.interactions_name)
     log, has_unknown = _propose_to_drop(log, items, raw, seen)
     _tell_filled(num_filled, seen)
     k, fit_on = _propose_min_interactions(log, items.height, seen)
@@ -118,6 +134,7 @@ def propose(
         has_log=True,
         rules=_propose_rules(items, seen),
         notes=_as_notes(seen),
+        item_ids=tuple(items[Items.ITEM_ID]),
     )
 
 
@@ -150,6 +167,7 @@ def _propose_without_log(items_path: Path, reading: Reading) -> Proposal:
         has_log=False,
         rules=_propose_rules(items, seen),
         notes=_as_notes(seen),
+        item_ids=tuple(items[Items.ITEM_ID]),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import polars as pl
 
 from sidmint.errors import BadInput
+from sidmint.outside import as_text
 
 AS_WRITTEN = "as_written"
 
@@ -28,7 +29,7 @@ FORMS: dict[str, tuple[Callable[[pl.Expr], pl.Expr], str]] = {
 
 def in_form(ids: pl.Series, form: str) -> pl.Series:
     """`ids` (text) in `form`; what is no number stays as it is under `number`."""
-    written = pl.DataFrame({"id": ids.cast(pl.String)})
+    written = pl.DataFrame({"id": as_text(ids, "the item ids")})
     return written.select(FORMS[form][0](pl.col("id"))).to_series()
 
 

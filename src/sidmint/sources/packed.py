@@ -12,6 +12,9 @@ from sidmint.errors import BadInput
 
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 
+_SMALL, _MOST_TIMES = 64 << 20, 100
+"""An archive may unpack to so many bytes at least, and to so many times its size."""
+
 
 def kind_of(path: Path) -> str:
     """The suffix that says what the content is, in lower case: ".csv" of items.csv.gz.
@@ -70,9 +73,24 @@ def _zstd(path: Path) -> IO[bytes]:
     return io.BufferedReader(stream)
 
 
+def require_bounded(member: zipfile.ZipInfo, path: Path) -> None:
+    """Raise `BadInput` where a member of an archive unpacks to far more than data do.
+
+    Text packs to a tenth, small whole numbers to a twentieth; what packs to less than a
+    hundredth is made to fill the memory, or holds one value alone.
+    """
+    if member.file_size > max(_SMALL, _MOST_TIMES * member.compress_size):
+        raise BadInput(
+            f"{path} has {member.compress_size:,} bytes and claims to unpack to "
+            f"{member.file_size:,}, more than {_MOST_TIMES} times as many; unpack it yourself if "
+            "you trust it, and give the file inside"
+        )
+
+
 def _zip(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         name = _only_member(file, path)
+        require_bounded(name, path)
         with zipfile.ZipFile(file) as archive:
             # Read whole: a stream into the archive would end with it.
             return io.BytesIO(archive.read(name))

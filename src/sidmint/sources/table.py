@@ -17,6 +17,7 @@ import polars as pl
 
 from sidmint.contracts import Interactions, Items, require_columns
 from sidmint.errors import BadInput
+from sidmint.outside import from_outside
 from sidmint.params import IngestParams
 from sidmint.progress import Track, silent
 from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
@@ -62,7 +63,8 @@ def read_items(path: Path, columns: Mapping[str, str], encoding: str) -> pl.Data
     """
     items = _renamed(read_frame(path, encoding), _mapping_by_table(columns)[0], path.name)
     require_columns(items, (Items.ITEM_ID,), path.name)
-    return plain_items(items)
+    with from_outside(path.name):
+        return plain_items(items)
 
 
 def map_tables(
@@ -93,10 +95,12 @@ def map_events(
     interactions = _renamed(interactions, for_interactions, interactions_name)
     require_columns(interactions, (Interactions.USER_ID, Interactions.ITEM_ID), interactions_name)
     events = interactions.select(c for c in EVENT_COLUMNS if c in interactions.columns)
-    if Interactions.TIMESTAMP in events.columns:
-        events = events.with_columns(as_instants(events[Interactions.TIMESTAMP], interactions_name))
-    if Interactions.POSITION in events.columns:
-        events = events.with_columns(_whole(events[Interactions.POSITION], interactions_name))
+    with from_outside(interactions_name):
+        if Interactions.TIMESTAMP in events.columns:
+            times = as_instants(events[Interactions.TIMESTAMP], interactions_name)
+            events = events.with_columns(times)
+        if Interactions.POSITION in events.columns:
+            events = events.with_columns(_whole(events[Interactions.POSITION], interactions_name))
     return events
 
 
@@ -105,7 +109,8 @@ def map_items(items: pl.DataFrame, columns: Mapping[str, str], items_path: Path)
     for_items, _ = _mapping_by_table(columns)
     items = _renamed(items, for_items, items_path.name)
     require_columns(items, (Items.ITEM_ID, Items.TITLE), items_path.name)
-    return RawCatalogue(plain_items(items), None, items_path.name, "no interaction log")
+    with from_outside(items_path.name):
+        return RawCatalogue(plain_items(items), None, items_path.name, "no interaction log")
 
 
 def plain_items(items: pl.DataFrame) -> pl.DataFrame:
@@ -191,9 +196,15 @@ def _renamed(
 
 
 def _whole(positions: pl.Series, name: str) -> pl.Series:
-    whole = positions.cast(pl.Float64, strict=False)
-    bad = (whole.is_null() & positions.is_not_null()) | ((whole % 1).fill_null(0) != 0)
+    exact = positions.dtype.is_integer()
+    whole = positions.cast(pl.Int64 if exact else pl.Float64, strict=False)
+    bad = whole.is_null() & positions.is_not_null()
+    if not exact:  # beyond 2^53 two positions may be one float
+        bad |= ((whole % 1).fill_null(0) != 0) | (whole.abs() > 2.0**53).fill_null(False)
     if bad.any():
         row = int(bad.arg_true()[0])
-        raise BadInput(f"{name}: row {row + 1} has position {positions[row]!r}, no whole number")
+        raise BadInput(
+            f"{name}: row {row + 1} has position {str(positions[row])[:40]!r}, no whole number of "
+            "64 bits; positions number the events of a user: 0, 1, 2 ..."
+        )
     return whole.cast(pl.Int64)

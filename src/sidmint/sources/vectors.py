@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from sidmint.contracts import Items
 from sidmint.embedding import as_vectors, vectors_in_table
 from sidmint.errors import BadInput
+from sidmint.outside import from_outside
+from sidmint.sources.arrays import load_array
 from sidmint.sources.frames import read_frame
 from sidmint.types import Floats
 
@@ -25,6 +25,13 @@ def read_vectors(
     Parquet has the ids in `item_id`, else in `id_column`. An .npy file has none: `ids_of_rows` is
     asked. `BadInput` for another format, and for as many rows as there are not ids.
     """
+    with from_outside(name):
+        return _read(file, name, id_column, ids_of_rows)
+
+
+def _read(
+    file: Path, name: str, id_column: str, ids_of_rows: IdsOfRows
+) -> tuple[list[str], Floats]:
     if file.suffix == ".npy":
         return _numpy_rows(file, name, ids_of_rows)
     if file.is_dir() or file.suffix in (".parquet", ".pq"):
@@ -35,14 +42,7 @@ def read_vectors(
 
 
 def _numpy_rows(file: Path, name: str, ids_of_rows: IdsOfRows) -> tuple[list[str], Floats]:
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise BadInput(
-            f"{name} is not a readable .npy file of numbers: {error}; write it with numpy.save, "
-            "without Python objects"
-        ) from error
-    vectors = as_vectors(array, name)
+    vectors = as_vectors(load_array(file, name), name)
     item_ids, items_name = ids_of_rows()
     if len(item_ids) != len(vectors):
         raise BadInput(

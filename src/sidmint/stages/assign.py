@@ -27,7 +27,7 @@ from sidmint.types import Codes, Floats, Ints, Outcome
 if TYPE_CHECKING:
     from sidmint.tokenizers import Tokenizer
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
@@ -73,11 +73,11 @@ def _balanced(settings: SinkhornParams) -> Spread:
     """Codes of a bucket by transport between its items and all last codes."""
     import torch
 
-    from sidmint.quantization.sinkhorn import balanced_codes
+    from sidmint.quantization.sinkhorn import dealt_codes
 
     def spread(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         costs = torch.from_numpy(distances)
-        return np.asarray(balanced_codes(costs, settings.epsilon, settings.iterations).numpy())
+        return np.asarray(dealt_codes(costs, settings.epsilon, settings.iterations).numpy())
 
     return spread
 

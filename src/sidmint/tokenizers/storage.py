@@ -18,6 +18,8 @@ from sidmint.tokenizers.base import TOKENIZERS, Tokenizer
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION = "tokenizer.safetensors", "tokenizer.json"
+_WANTED = {"type": str, "name": str, "config": dict, "digest": str}
+"""What `load` cannot do without."""
 
 
 def save(tokenizer: Tokenizer, folder: Path, fitted_on: str, num_fitted: int) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def load(folder: Path) -> Tokenizer:
     config = parse_settings(kind.Config, description["config"], str(folder / DESCRIPTION))
     try:
         return kind.from_state(config, load_tensors(tensors), description["name"])
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, LookupError, RuntimeError, ValueError, TypeError) as error:
         raise BadInput(f"{folder / TENSORS} does not fit its config: {error}") from error
 
 
@@ -77,7 +79,7 @@ def describe(folder: Path) -> dict[str, Any]:
         description = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} is not there; train the tokenizer first") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not valid JSON: {error}") from error
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
@@ -85,4 +87,10 @@ def describe(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version}, this sidmint reads {FORMAT_VERSION}; train the "
             "tokenizer again, or use the sidmint that wrote it"
         )
+    for key, kind in _WANTED.items():
+        if not isinstance(description.get(key), kind):
+            raise BadInput(
+                f"{path} has no {key} of type {kind.__name__}, so it is not what was written; "
+                "fetch it again, or train the tokenizer again"
+            )
     return dict(description)
