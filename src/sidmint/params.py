@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sidmint.embedding.source import SourceParams
+from sidmint.embedding.source import JOINED, SourceParams
 from sidmint.errors import BadInput
 from sidmint.gate.refreshing import RefreshParams
 from sidmint.gate.thresholds import GateParams
@@ -164,6 +164,8 @@ class EmbedParams(Settings):
                     f"source {name!r} wants a name of small letters, digits and '_', at most 32, "
                     "beginning with a letter"
                 )
+            if name == JOINED:
+                raise ValueError(f"source {name!r} is what the page calls all of them together")
         return dict(sorted(sources.items()))
 
     @model_validator(mode="after")

@@ -254,6 +254,9 @@ def test_a_refresh_may_lack_what_the_catalogue_may_lack_and_nothing_else(built):
         arrivals_of(built, ["new"], ["red guitar"])
     with pytest.raises(BadInput, match="--vectors image has no vector for 1 of 1 items"):
         arrivals_of(built, ["new"], ["red guitar"], image=(["other"], images(1)))
+    spoiled = np.full((1, 6), np.nan, dtype=np.float32)
+    with pytest.raises(BadInput, match="--vectors behaviour: the vector of item new holds NaN"):
+        arrivals_of(built, ["new"], ["red kettle"], image=pictures, behaviour=(["new"], spoiled))
 
 
 def test_a_refresh_says_whose_a_file_is(built):

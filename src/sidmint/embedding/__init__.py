@@ -2,7 +2,7 @@
 
 from sidmint.embedding import sentence_transformer, wordllama
 from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts, load_encoder
-from sidmint.embedding.checks import check_rows, check_vectors, stored, summarise
+from sidmint.embedding.checks import check_rows, check_rows_of, check_vectors, stored, summarise
 from sidmint.embedding.precomputed import (
     align_rows,
     as_vectors,
@@ -31,6 +31,7 @@ __all__ = [
     "align_rows",
     "as_vectors",
     "check_rows",
+    "check_rows_of",
     "check_vectors",
     "encode_texts",
     "fit_projection",

@@ -22,6 +22,8 @@ from sidmint.types import Floats
 
 SOURCES = "sources"
 """What embed.json calls the encoder of vectors that were joined from several sources."""
+JOINED = "joined"
+"""What the table of geometry calls the vectors of all sources side by side."""
 
 
 class SourceParams(Settings):
@@ -91,9 +93,8 @@ class FittedSource:
         if self.filler is None and not there.all():
             raise BadInput(
                 f"source {self.name} has no vector for {np.count_nonzero(~there):,} of "
-                f"{len(there):,} items, the first of them {item_ids[int(np.argmin(there))]}; add "
-                f"their vectors (made with embed.sources.{self.name}.missing: zeros, or mean, it would take "
-                "items without)"
+                f"{len(there):,} items, the first of them {item_ids[int(np.argmin(there))]}; bring "
+                f"it (embed.sources.{self.name}.missing says whether items may go without)"
             )
         named = _where(item_ids, there)
         parts = _transformed(vectors[there], named, self.name, self.is_unit, self.projection)

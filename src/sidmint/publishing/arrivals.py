@@ -22,6 +22,7 @@ from sidmint.embedding import (
     SOURCES,
     align_rows,
     check_rows,
+    check_rows_of,
     encode_texts,
     item_texts,
     known_rows,
@@ -190,6 +191,7 @@ def _joined(
         may_lack = sources.heard.get(name, {}).get("missing", "refuse") != "refuse"
         in_order = known_rows if may_lack else align_rows
         said[name] = in_order(vectors, vector_ids, item_ids, f"--vectors {name}")
+        check_rows_of(vectors, vector_ids, item_ids, f"--vectors {name}")
     return sources.vectors(said, item_ids, batch_size, track)
 
 

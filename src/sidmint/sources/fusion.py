@@ -26,6 +26,7 @@ from sidmint.embedding import (
     load_encoder,
     unit_norm,
 )
+from sidmint.embedding.source import JOINED
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import Params
@@ -33,8 +34,6 @@ from sidmint.progress import Track
 from sidmint.sources.item_vectors import known_vectors_of_items, vectors_of_items
 from sidmint.types import Floats
 
-JOINED = "joined"
-"""What the table of geometry calls the vectors of all sources side by side."""
 _LARGEST_SAMPLE = 20_000
 """Items that geometry is measured on, as DRQ 5.2 takes them."""
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from sidmint.contracts import Items
-from sidmint.embedding import align_rows, check_rows, known_rows
+from sidmint.embedding import align_rows, check_rows, check_rows_of, known_rows
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
@@ -18,23 +16,27 @@ from sidmint.types import Floats
 
 
 def vectors_of_items(path: str, item_ids: list[str], params: Params, layout: Layout) -> Floats:
-    """The vectors in `path`, in the order of `item_ids`; `BadInput` where one has none."""
+    """The vectors in `path`, in the order of `item_ids`.
+
+    `BadInput` where one has none, and for a vector that is not finite or zero.
+    """
     vector_ids, vectors = _read(path, params, layout)
-    return align_rows(vectors, vector_ids, item_ids, path)
+    aligned = align_rows(vectors, vector_ids, item_ids, path)
+    check_rows(aligned, item_ids, path)
+    return aligned
 
 
 def known_vectors_of_items(
-    path: str, item_ids: list[str], params: Params, layout: Layout
+    path: str, item_ids: list[str], params: Params, layout: Layout, nan_is_none: bool = False
 ) -> Floats:
-    """The same, with a row of NaN for an item that has none.
+    """The same, with a row of NaN for an item that has none; `BadInput` where no item has one.
 
-    `BadInput` where no item has one, and for a vector in the file that is not finite or zero.
+    With `nan_is_none` a row of NaN in the file says that too, and no row is checked.
     """
     vector_ids, vectors = _read(path, params, layout)
     known = known_rows(vectors, vector_ids, item_ids, path)
-    there = set(vector_ids)
-    rows = [row for row, item_id in enumerate(item_ids) if item_id in there]
-    check_rows(known[np.array(rows)], [item_ids[row] for row in rows], path)
+    if not nan_is_none:
+        check_rows_of(vectors, vector_ids, item_ids, path)
     return known
 
 

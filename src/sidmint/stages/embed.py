@@ -93,7 +93,7 @@ def _collaborative(item_ids: list[str], params: Params, layout: Layout) -> Float
     path = params.embed.collaborative
     if path is None:
         return None
-    known = known_vectors_of_items(path, item_ids, params, layout)
+    known = known_vectors_of_items(path, item_ids, params, layout, nan_is_none=True)
     rows = np.flatnonzero(~np.isnan(known).all(axis=1))
     check_vectors(known[rows], [item_ids[row] for row in rows], path)
     return known
