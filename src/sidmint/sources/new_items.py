@@ -12,7 +12,7 @@ from sidmint.contracts import Items
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.sources.table import read_items
-from sidmint.sources.vectors import read_vectors
+from sidmint.sources.vectors import files_by_source, read_vectors
 from sidmint.types import Floats
 
 
@@ -37,7 +37,7 @@ def read_new_items(
     those of the table; Parquet names its items. `BadInput` for a file that is missing or of another
     format, for columns that are asked for and not there, and for two files of one source.
     """
-    named = _by_source(vectors)
+    named = files_by_source(vectors)
     for file in (path, *named.values()):
         if not file.exists():
             raise BadInput(f"{file} is not there; give the path of an existing file or folder")
@@ -51,19 +51,3 @@ def read_new_items(
         name: read_vectors(file, file.name, theirs, ids_of_rows) for name, file in named.items()
     }
     return NewItems(items, read.pop("", None), path.name, read)
-
-
-def _by_source(vectors: Sequence[str]) -> dict[str, Path]:
-    """File by name of its source, "" where none was given: a file may have "=" in its own name."""
-    found: dict[str, Path] = {}
-    for each in vectors:
-        name, equals, file = each.partition("=")
-        is_named = bool(equals) and name.isidentifier() and not Path(each).exists()
-        key, path = (name, Path(file)) if is_named else ("", Path(each))
-        if key in found:
-            raise BadInput(
-                f"two files of vectors{f' for source {key}' if key else ''}: {found[key]} and "
-                f"{path}; give one, or say whose each is: NAME=FILE"
-            )
-        found[key] = path
-    return found
