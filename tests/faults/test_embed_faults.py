@@ -220,7 +220,7 @@ def test_an_item_that_no_source_knows_is_named(tmp_path):
         ({"sources": {"a": {"path": "x.npy", "pca": 0}}}, "greater than or equal to 1"),
         ({"sources": {"../a": {"path": "x.npy"}}}, "wants a name of small letters"),
         ({"sources": {"joined": {"path": "x.npy"}}}, "'joined'.*is what the page calls"),
-        ({"sources": {"a": {"path": "x.npy", "wieght": 2}}}, "wieght"),
+        ({"sources": {"a": {"path": "x.npy", "wieght": 2}}}, "sources.a.wieght.*weight"),
         (
             {"sources": {"a": {"path": "x.npy"}}, "encoder": "precomputed", "path": "y.npy"},
             "sources take the place of encoder and path",

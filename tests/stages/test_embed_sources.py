@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 
 import sidmint
 from embed_world import catalogue, embed_params, put
-from served_world import ITEM_IDS, TITLES
+from served_world import ITEM_IDS, TITLES, served_world
+from sidmint.adapters.mlflow_files import read_files, reader_of_texts, write_files
 from sidmint.errors import BadInput, Refused
 from sidmint.neighbours import load_index
 from sidmint.publishing.arrivals import read_arrivals, sort_out
@@ -214,6 +215,7 @@ def test_an_item_without_behaviour_is_encoded_as_the_catalogue_encodes_one(built
         ({"image": np.zeros((4, 8))}, "source image: the vector of item 1 is zero"),
         ({"image": [[np.nan] * 7 + [1.0]] * 4}, "the vector of item 1 holds NaN"),
         ({"image": [[np.nan] * 8] * 4}, "new items lack image"),
+        ({"text": "oak desk"}, "source text wants a list of texts"),
         ({"text": ["oak desk", " "] * 2}, "source text reads texts; number 2 of 4 wants words"),
     ],
 )
@@ -267,3 +269,57 @@ def test_a_refresh_says_whose_a_file_is(built):
         read_arrivals(given, built.store.release(), built.root)
     with pytest.raises(BadInput, match="source text is made from text"):
         arrivals_of(built, ["new"], ["red guitar"], text=(["new"], images(1)))
+
+
+def carried(built, folder, described=None):
+    release = built.store.release()
+    folder.mkdir()
+    neighbours = described or release.manifest["neighbours"]
+    fitted = release.file("sources.safetensors")
+    write_files(
+        folder, release.file("sids.parquet"), release.whole("tokenizer"), neighbours, fitted
+    )
+    return neighbours
+
+
+def test_a_model_in_mlflow_carries_what_was_fitted_and_encodes_by_source(built, tmp_path):
+    assert reader_of_texts(carried(built, tmp_path / "m")) is None  # a text lacks its picture
+    new = read_files(tmp_path / "m").new
+    np.testing.assert_array_equal(new.codes(new.joined(said(FEW))), published_codes(built, FEW))
+    whole = stored(built.artifacts)[FEW]
+    np.testing.assert_array_equal(new.codes(new.ready(whole)), published_codes(built, FEW))
+    fitted = tmp_path / "m" / "sources.safetensors"
+    fitted.write_bytes(fitted.read_bytes()[:-1] + b"\1")
+    with pytest.raises(BadInput, match=r"sources\.safetensors is not what was written"):
+        read_files(tmp_path / "m")
+
+
+def test_a_text_alone_is_enough_where_the_other_sources_may_be_missing(tmp_path):
+    image = {"path": IMAGE_PATH, "weight": 0.5, "missing": "zeros"}
+    built = sources_world(tmp_path / "w", sources_params(SOURCES | {"image": image}))
+    assert reader_of_texts(carried(built, tmp_path / "m")) == "wordllama"
+    texts = [f"{title}." for title in TITLES[:3]]
+    table = sidmint.load(built.root / "registry")
+    nothing = {"image": np.full((3, 8), np.nan), "behaviour": np.full((3, 6), np.nan)}
+    wanted = table.encode(sources={"text": texts} | nothing).codes
+    np.testing.assert_array_equal(table.encode(texts).codes, wanted)
+    assert len(table.neighbours(text="oak desk.", k=3).items) == 3
+
+
+def test_texts_without_a_name_are_refused_where_two_sources_read_some(tmp_path):
+    two = {
+        "title": {"encoder": "wordllama"},
+        "id": {"encoder": "wordllama", "template": "{item_id}"},
+    }
+    built = sources_world(tmp_path / "w", sources_params(two))
+    table = sidmint.load(built.root / "registry")
+    with pytest.raises(BadInput, match="of which id, title read texts; say which"):
+        table.encode(["red guitar"])
+    given = {"title": ["red oak desk."], "id": [ITEM_IDS[0]]}
+    np.testing.assert_array_equal(table.encode(sources=given).codes, published_codes(built, [0]))
+
+
+def test_a_release_of_one_source_takes_no_names(tmp_path):
+    table = sidmint.load(served_world(tmp_path / "w").root / "registry")
+    with pytest.raises(BadInput, match="have one source; give texts or vectors, without a name"):
+        table.encode(sources={"text": ["red guitar"]})

@@ -160,6 +160,9 @@ class ReleaseEncoder:
                 f"the vectors of {self.where} have one source; give texts or vectors, without a "
                 "name"
             )
+        alone = next((name for name, each in given.items() if isinstance(each, str)), None)
+        if alone is not None:
+            raise BadInput(f"source {alone} wants a list of texts, got one text; put it in a list")
         sizes = [len(each) for each in given.values() if isinstance(each, Sized)]
         if not sizes or not sizes[0]:
             raise BadInput("there are no items to encode; give a list for each source")

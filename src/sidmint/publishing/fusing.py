@@ -171,7 +171,7 @@ class ReleaseSources:
 
 
 def _texts(name: str, given: Any, num_items: int) -> list[str]:
-    texts = [given] if isinstance(given, str) else list(given)
+    texts = list(given)
     for place, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not text.strip():
             raise BadInput(
