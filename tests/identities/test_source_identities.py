@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from sidmint.diagnostics import mean_cosine
 from sidmint.embedding import FittedSource, SourceParams, fit_projection, fit_source, join
@@ -72,6 +73,16 @@ def test_a_direction_has_one_sign_whatever_the_order_of_the_items():
     np.testing.assert_allclose(one.axes, two.axes, atol=1e-5)
     rows = np.abs(one.axes).argmax(axis=0)
     assert (one.axes[rows, np.arange(SIZE)] > 0).all()
+
+
+def test_the_number_of_threads_changes_no_bit_of_what_is_fitted():
+    vectors = cloud(num=600, size=300)
+    found = []
+    for num_threads in (1, 2):
+        with threadpool_limits(limits=num_threads, user_api="blas"):
+            found.append(fit_projection(vectors, None, False, "v"))
+    np.testing.assert_array_equal(found[0].axes, found[1].axes)
+    np.testing.assert_array_equal(found[0].mean, found[1].mean)
 
 
 def test_a_row_is_projected_alone_as_among_others():

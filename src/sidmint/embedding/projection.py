@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sidmint.errors import BadInput
 from sidmint.types import Floats
@@ -61,7 +62,8 @@ def fit_projection(
     if kept > size:
         raise BadInput(f"{name} has {size} dimensions, and pca wants {kept}; set {size} or fewer")
     mean: Doubles = vectors.mean(axis=0, dtype=np.float64)
-    values, directions = np.linalg.eigh(_covariance(vectors, mean))
+    with threadpool_limits(limits=1, user_api="blas"):  # sums of more threads round otherwise
+        values, directions = np.linalg.eigh(_covariance(vectors, mean))
     values, directions = values[::-1], directions[:, ::-1]
     if whiten:
         num_varying = int((values > _NO_SPREAD * values[0]).sum()) if values[0] > 0 else 0
