@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,9 +15,12 @@ from embed_world import catalogue, embed_params, put
 from served_world import ITEM_IDS, TITLES, served_world
 from sidmint.adapters.mlflow_files import read_files, reader_of_texts, write_files
 from sidmint.errors import BadInput, Refused
+from sidmint.layout import Layout
 from sidmint.neighbours import load_index
 from sidmint.publishing.arrivals import read_arrivals, sort_out
+from sidmint.sources.bring_in import Sources, bring_in
 from sidmint.sources.new_items import NewItems
+from sidmint.sources.vectors import files_by_source
 from sidmint.stages.embed import embed
 from sources_world import (
     IMAGE_PATH,
@@ -323,3 +327,24 @@ def test_a_release_of_one_source_takes_no_names(tmp_path):
     table = sidmint.load(served_world(tmp_path / "w").root / "registry")
     with pytest.raises(BadInput, match="have one source; give texts or vectors, without a name"):
         table.encode(sources={"text": ["red guitar"]})
+
+
+def test_a_file_is_named_with_its_source_or_alone(tmp_path):
+    assert files_by_source(["v.npy"]) == {"": Path("v.npy")}
+    both = files_by_source(["image=a/b=c.npy", "text=t.parquet"])
+    assert both == {"image": Path("a/b=c.npy"), "text": Path("t.parquet")}
+    odd = tmp_path / "x=y.npy"
+    odd.touch()
+    assert files_by_source([str(odd)]) == {"": odd}
+    with pytest.raises(BadInput, match="two files of vectors for source image"):
+        files_by_source(["image=a.npy", "image=b.npy"])
+
+
+def test_init_wants_a_name_for_every_file_or_for_none(tmp_path):
+    items, image = tmp_path / "items.csv", tmp_path / "image.npy"
+    items.write_text("item_id,title\na,A desk\nb,A lamp\n")
+    image.touch()
+    sources = Sources("table", items, None, image, "shop", named={"image": image})
+    with pytest.raises(BadInput, match=r"has no name beside image; .*--vectors NAME=FILE"):
+        bring_in(Layout(tmp_path / "w"), sources)
+    assert not (tmp_path / "w").exists()
