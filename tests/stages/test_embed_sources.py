@@ -18,6 +18,7 @@ from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout
 from sidmint.neighbours import load_index
 from sidmint.publishing.arrivals import read_arrivals, sort_out
+from sidmint.reporting.sources import sources_table, sources_words
 from sidmint.sources.bring_in import Sources, bring_in
 from sidmint.sources.new_items import NewItems
 from sidmint.sources.vectors import files_by_source
@@ -155,6 +156,17 @@ def test_the_table_of_geometry_has_each_source_and_the_joined_vectors_before_and
     assert found["behaviour", "before"]["num_items"] == NUM - len(WITHOUT_BEHAVIOUR)
     assert found["joined", "before"]["dimensions"] == 6 + 8 + 256
     assert found["joined", "after"]["dimensions"] == 6 + 3 + 256
+
+
+def test_the_page_words_that_table_with_a_row_a_source_and_state(tmp_path):
+    artifacts, _ = embedded(tmp_path)
+    measured = artifacts.table("embed", "sources")
+    table = sources_table(measured)
+    assert [row[0] for row in table.rows][:3] == [
+        *("behaviour, before", "behaviour, after", "image, before"),
+    ]
+    assert all(len(row) == len(table.heads) == 9 for row in table.rows)
+    assert "joined from behaviour, image, text. Side by side" in sources_words(measured)
 
 
 def test_a_release_holds_what_was_fitted_and_says_of_what(built):

@@ -145,12 +145,14 @@ def test_differences_to_the_champion_say_which_way_is_better(tmp_path: Path) -> 
     assert "The champion, version v0003, stands beside every number." in text
 
 
+def test_a_page_of_one_source_says_nothing_of_sources(page: Page) -> None:
+    assert "Sources of the vectors" not in page.text
+
+
+@pytest.mark.slow
 def test_sources_of_joined_vectors_stand_on_the_page_before_and_after(tmp_path: Path) -> None:
     params, artifacts = make_run(tmp_path)
-    report(params, artifacts)
     file = artifacts.layout.stage("report") / "report.html"
-    without = file.read_text(encoding="utf-8")
-    assert "Sources of the vectors" not in without
     embedded = catalogue(tmp_path / "embedded", {"item_id": ITEM_IDS, "title": TITLES})
     put_sources(tmp_path / "embedded")
     embed(sources_params(), embedded)
