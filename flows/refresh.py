@@ -2,6 +2,7 @@
 
     python -m flows.refresh ITEMS                    ids for the new items of a file
     python -m flows.refresh ITEMS --vectors FILE     where the champion's vectors came ready-made
+    python -m flows.refresh ITEMS --vectors image=FILE ...          of several sources, each by name
 
 Between two builds: the champion's tokenizer gives new items ids, beside those that are published.
 """
@@ -36,7 +37,7 @@ from sidmint.sources.new_items import read_new_items
 def refresh(
     workspace: str,
     items: str,
-    vectors: str | None = None,
+    vectors: Sequence[str] = (),
     move_changed: bool = False,
     by: str = "",
 ) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def refresh(
     layout = Layout(Path(workspace).resolve())
     try:
         release = _store(layout).release()
-        arrivals = read(layout, release, Path(items), Path(vectors) if vectors else None)
+        arrivals = read(layout, release, Path(items), vectors)
         plan = judge(layout, release, arrivals, move_changed)
         published = publish_plan(layout, plan, by)
         if published.changed:
@@ -59,7 +60,7 @@ def refresh(
 
 
 @task(task_run_name="read", cache_policy=NO_CACHE, persist_result=False)
-def read(layout: Layout, release: Release, items: Path, vectors: Path | None) -> Arrivals:
+def read(layout: Layout, release: Release, items: Path, vectors: Sequence[str]) -> Arrivals:
     """The items of the file, as the champion's encoder reads them."""
     params = load_params(layout.params)
     given = read_new_items(items, vectors, params.ingest.columns, params.ingest.encoding)
@@ -106,7 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.refresh", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("items", type=Path, help="new and changed items: file or Parquet folder")
-    parser.add_argument("--vectors", type=Path, help="theirs, .npy in the items' order or Parquet")
+    parser.add_argument(
+        "--vectors",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="theirs, .npy in the items' order or Parquet; NAME: of one of embed.sources",
+    )
     parser.add_argument("--move-changed", action="store_true", help="move ids of changed texts")
     parser.add_argument("--by", default="", metavar="NAME", help="who does it, for the log")
     parser.add_argument("--workspace", type=Path, default=Path("."), help="default: here")
@@ -114,8 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> dict[str, Any]:
         root = find_workspace(given.workspace).root
-        vectors = str(given.vectors) if given.vectors else None
-        return refresh(str(root), str(given.items), vectors, given.move_changed, given.by)
+        items, vectors = str(given.items), given.vectors
+        return refresh(str(root), items, vectors, given.move_changed, given.by)
 
     return answer(run)
 

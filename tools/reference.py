@@ -24,6 +24,7 @@ from typer.main import get_command
 
 from sidmint.cli import app
 from sidmint.contracts import METRICS
+from sidmint.embedding import SourceParams
 from sidmint.params import Params
 from sidmint.publishing.serving import PublishedTable, load
 from sidmint.recommenders import RECOMMENDERS
@@ -92,6 +93,7 @@ def parameters_page() -> str:
         "an error, which names the nearest one. Defaults are those of a key that is left out; "
         "`sidmint init` writes what fits your files.",
         *_sections("", Params),
+        *_sections("embed.sources.NAME", SourceParams),
         "# Settings of tokenizers",
         "Under `tokenizers.NAME` in params.yaml.",
     ]

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from safetensors.numpy import save as save_tensors
 
 from sidmint.contracts import Items
 from sidmint.errors import BadInput, SidmintError
@@ -41,6 +42,11 @@ class StageWriter:
     def array(self, name: str, values: npt.NDArray[Any]) -> None:
         """Write `name`.npy; object arrays are refused (they would be pickled)."""
         np.save(self._file(name, "npy"), values, allow_pickle=False)
+
+    def tensors(self, name: str, values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write `name`.safetensors, its keys sorted; there may be none."""
+        ordered = {key: np.ascontiguousarray(values[key]) for key in sorted(values)}
+        self._file(name, "safetensors").write_bytes(save_tensors(ordered))
 
     def index(self, name: str, index: Any) -> None:
         """Write `name`.faiss, an index of `neighbours.build_index`."""

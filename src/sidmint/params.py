@@ -6,17 +6,22 @@ checked by the tokenizer itself (`sidmint.tokenizers`), since only it knows its 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sidmint.embedding.source import JOINED, SourceParams
 from sidmint.errors import BadInput
 from sidmint.gate.refreshing import RefreshParams
 from sidmint.gate.thresholds import GateParams
 from sidmint.layout import Layout, is_address, registry_path, safe_name
 from sidmint.settings import Settings, parse_settings
 from sidmint.yaml_files import parse_yaml
+
+_SOURCE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""Names of sources are keys of tensors, columns and command-line options."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -104,14 +109,6 @@ class IngestParams(Settings):
         return self
 
 
-class SecondVectorParams(Settings):
-    """A second vector an item (image, tags), concatenated to the text vector."""
-
-    path: str
-    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
-    """Both parts are scaled to unit norm first; the second is multiplied by this."""
-
-
 class EmbedParams(Settings):
     """How items become vectors."""
 
@@ -126,11 +123,59 @@ class EmbedParams(Settings):
     """Texts at a time. Larger was slower: a batch is padded to its longest text, and 256 long
     descriptions took 14 s and 1.8 GB where 16 took 3 s and 0.3 GB, to the same vectors."""
     unit_norm: bool = True
-    second: SecondVectorParams | None = None
+    sources: dict[str, SourceParams] | None = None
+    """Several vectors an item, by a name of yours: each from an encoder or a file, with a weight,
+    PCA and whitening of its own. They stand side by side in the order of their names; `unit_norm`
+    then scales the whole. In place of `encoder` and `path`."""
     collaborative: str | None = None
     """Parquet with item_id, or .npy with the rows of the file `ingest.items`: vectors that a
     recommender has of the items, for tokenizers that align with them (`letter`). Items may be
     missing. They are no part of the embeddings."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _second_is_a_source(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "second" not in values:
+            return values
+        second = values["second"]
+        if second is not None:
+            path, weight = "FILE", 1.0
+            if isinstance(second, dict):
+                path, weight = second.get("path", path), second.get("weight", weight)
+            raise ValueError(
+                "second is one of any number of sources now; the same vectors are made by sources: "
+                f"{{first: {{encoder: ..., or path: ...}}, second: {{path: {path}, weight: "
+                f"{weight}}}}}"
+            )
+        return {key: value for key, value in values.items() if key != "second"}
+
+    @field_validator("sources")
+    @classmethod
+    def _named_and_heard(
+        cls, sources: dict[str, SourceParams] | None
+    ) -> dict[str, SourceParams] | None:
+        if sources is None:
+            return None
+        if not any(source.weight for source in sources.values()):
+            raise ValueError("name one source at least whose weight is above 0")
+        for name in sources:
+            if not _SOURCE.fullmatch(name):
+                raise ValueError(
+                    f"source {name!r} wants a name of small letters, digits and '_', at most 32, "
+                    "beginning with a letter"
+                )
+            if name == JOINED:
+                raise ValueError(f"source {name!r} is what the page calls all of them together")
+        return dict(sorted(sources.items()))
+
+    @model_validator(mode="after")
+    def _sources_alone_or_none(self) -> EmbedParams:
+        if self.sources is not None and (self.path or self.encoder != "wordllama"):
+            raise ValueError(
+                "sources take the place of encoder and path: name each as a source, and take "
+                "embed.encoder and embed.path out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _path_for_precomputed_alone(self) -> EmbedParams:

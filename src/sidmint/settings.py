@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -40,8 +40,15 @@ def _explain(model: type[Settings], problem: Any) -> str:
 
 def _fields_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
     """The field names of the section that `location` leads to, if it may be one."""
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         field = getattr(model, "model_fields", {}).get(part)
         choices = (field.annotation, *get_args(field.annotation)) if field else ()
+        named = next(
+            (get_args(choice)[1] for choice in choices if get_origin(choice) is dict), None
+        )
+        if hasattr(named, "model_fields"):
+            next(parts, None)  # a name of the user's own stands between the key and its section
+            choices = (named,)
         model = next((choice for choice in choices if hasattr(choice, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))

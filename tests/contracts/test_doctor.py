@@ -114,6 +114,14 @@ def test_data_that_is_named_and_not_there_is_missing(workspace: Path) -> None:
     assert "dvc pull" in finding["way_out"]
 
 
+def test_every_source_of_vectors_is_looked_at(workspace: Path) -> None:
+    sources = {"text": {"encoder": "wordllama"}, "image": {"path": "data/raw/image.npy"}}
+    edit_params(workspace, **{"embed.sources": sources})
+    finding = named("data", code=1)
+    assert finding["found"] == "embed.sources.image.path: data/raw/image.npy is not there"
+    assert named("encoder", code=1)["found"] == "wordllama"
+
+
 def test_a_setting_that_no_run_would_take_is_missing(workspace: Path) -> None:
     edit_params(workspace, **{"pairs.alhpa": 2.0})
     finding = named("params", code=1)

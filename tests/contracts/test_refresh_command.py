@@ -173,6 +173,16 @@ def other_ids(folder: Path) -> tuple[str, ...]:
     return (items_file(folder, ["a"]), "--vectors", str(folder / "v.parquet"))
 
 
+def named_source(folder: Path) -> tuple[str, ...]:
+    vectors = vectors_file(folder, np.ones((1, WIDTH)))
+    return (items_file(folder, ["a"]), "--vectors", f"image={vectors}")
+
+
+def two_files(folder: Path) -> tuple[str, ...]:
+    vectors = vectors_file(folder, np.ones((1, WIDTH)))
+    return (items_file(folder, ["a"]), "--vectors", vectors, "--vectors", vectors)
+
+
 def no_number(folder: Path) -> tuple[str, ...]:
     vectors = vectors_file(folder, np.full((1, WIDTH), np.nan))
     return (items_file(folder, ["a"]), "--vectors", vectors)
@@ -189,6 +199,8 @@ def no_number(folder: Path) -> tuple[str, ...]:
         (other_width, "the new vectors have 9 dimensions, those of v0001 8"),
         (other_rows, "new.npy has 1 rows and new.csv has 2"),
         (other_ids, "has no vector for 1 of 1 items, the first of them a"),
+        (named_source, "have one source, data/raw/v.npy; leave out the name before"),
+        (two_files, "say whose each is: NAME=FILE"),
         (no_number, "the vector of item a holds NaN or infinity"),
     ],
 )

@@ -146,8 +146,8 @@ def test_rows_are_encoded_each_by_itself(table: PublishedTable) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({}, "wants texts or vectors, one of the two"),
-        ({"texts": ["a"], "vectors": [[1.0] * 256]}, "one of the two"),
+        ({}, "wants texts, vectors or sources, one of the three"),
+        ({"texts": ["a"], "vectors": [[1.0] * 256]}, "one of the three"),
         ({"texts": "red desk"}, "put it in a list"),
         ({"texts": []}, "no texts to encode"),
         ({"texts": ["desk", " "]}, "text 2 of 2 wants words"),

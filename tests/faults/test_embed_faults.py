@@ -138,10 +138,103 @@ def test_a_path_that_leads_to_no_vectors_is_refused(tmp_path, path, words):
     assert_refused(tmp_path, words, encoder="precomputed", path=path)
 
 
-def test_a_second_vector_must_cover_every_item(tmp_path):
-    lists(random_vectors(3), ["a", "b", "c"]).write_parquet(put(tmp_path, "image.parquet"))
+def image(**settings):
+    return {
+        "text": {"encoder": "wordllama"},
+        "image": {"path": "data/raw/image.parquet"} | settings,
+    }
+
+
+def assert_sources_refused(root, words, frame, **settings):
+    frame.write_parquet(put(root, "image.parquet"))
+    assert_refused(root, words, sources=image(**settings))
+
+
+def test_a_source_must_cover_every_item(tmp_path):
     words = "image.parquet has no vector for 1 of 4 items, the first of them d"
-    assert_refused(tmp_path, words, second={"path": "data/raw/image.parquet"})
+    assert_sources_refused(tmp_path, words, lists(random_vectors(3), list("abc")))
+
+
+@pytest.mark.parametrize("missing", ["refuse", "zeros", "mean"])
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (lists(spoiled(2, np.nan)), "image.parquet.* the vector of item c holds NaN"),
+        (lists(spoiled(1, 0.0)), "image.parquet.* the vector of item b is zero"),
+        (lists(random_vectors(5), [*IDS, "b"]), "image.parquet has two vectors for item b"),
+        (lists(np.ones((4, 3))), r"source image .* all 4 items have the same vector"),
+        (lists(random_vectors(), list("wxyz")), "image.parquet has no vector for .*4 items"),
+    ],
+)
+def test_a_source_with_a_bad_row_names_file_and_item(tmp_path, frame, words, missing):
+    assert_sources_refused(tmp_path, words, frame, missing=missing)
+
+
+def test_rows_of_an_npy_source_must_be_those_of_the_items_file(tmp_path):
+    put(tmp_path, "items.csv").write_text("item_id\na\nb\nc\nd\n")
+    np.save(put(tmp_path, "image.npy"), random_vectors(3))
+    ingest = {"source": "table", "items": "data/raw/items.csv"}
+    words = "image.npy has 3 rows and data/raw/items.csv has 4"
+    assert_refused(tmp_path, words, sources=image(path="data/raw/image.npy"), ingest=ingest)
+
+
+def test_a_source_whose_file_is_not_there_is_named(tmp_path):
+    assert_refused(tmp_path, r"image.parquet is not there; .*embed\.sources", sources=image())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"pca": 7}, "source image has 6 dimensions, and pca wants 7; set 6 or fewer"),
+        ({"whiten": True}, r"varies in 3 directions over 4 items, .* set pca: 3 or fewer"),
+    ],
+)
+def test_more_directions_than_there_are_cannot_be_kept(tmp_path, settings, words):
+    assert_sources_refused(tmp_path, words, lists(random_vectors()), **settings)
+
+
+def test_an_item_that_no_source_knows_is_named(tmp_path):
+    for name in ("one", "two"):
+        table = lists(random_vectors(3, seed=len(name)), list("abd"))
+        table.write_parquet(put(tmp_path, f"{name}.parquet"))
+    sources = {
+        name: {"path": f"data/raw/{name}.parquet", "missing": "zeros"} for name in ("one", "two")
+    }
+    assert_refused(tmp_path, "the joined sources: the vector of item c is zero", sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sources": {}}, "one source at least whose weight is above 0"),
+        ({"sources": {"a": {"encoder": "wordllama", "weight": 0}}}, "weight is above 0"),
+        ({"sources": {"a": {"encoder": "wordllama", "weight": -1}}}, "greater than or equal to 0"),
+        ({"sources": {"a": {}}}, r"encoder \(it reads text\) or path"),
+        ({"sources": {"a": {"encoder": "wordllama", "path": "x.npy"}}}, "one of two"),
+        ({"sources": {"a": {"path": "x.npy", "template": "{title}"}}}, "take them out"),
+        ({"sources": {"a": {"encoder": "wordllama", "model": "m"}}}, "take model out"),
+        (
+            {"sources": {"a": {"encoder": "wordllama", "missing": "mean"}}},
+            "of a source with a path",
+        ),
+        ({"sources": {"a": {"path": "x.npy", "pca": 0}}}, "greater than or equal to 1"),
+        ({"sources": {"../a": {"path": "x.npy"}}}, "wants a name of small letters"),
+        ({"sources": {"joined": {"path": "x.npy"}}}, "'joined'.*is what the page calls"),
+        ({"sources": {"a": {"path": "x.npy", "wieght": 2}}}, "sources.a.wieght.*weight"),
+        (
+            {"sources": {"a": {"path": "x.npy"}}, "encoder": "precomputed", "path": "y.npy"},
+            "sources take the place of encoder and path",
+        ),
+        ({"second": {"path": "x.npy", "weight": 2}}, r"second: \{path: x.npy, weight: 2\}"),
+    ],
+)
+def test_settings_of_sources_that_contradict_each_other_say_how_to_mend_them(settings, words):
+    with pytest.raises(BadInput, match=words):
+        embed_params(**settings)
+
+
+def test_params_of_before_with_no_second_vector_hold_still():
+    assert embed_params(second=None) == embed_params()
 
 
 def test_an_item_without_text_is_named(tmp_path):

@@ -25,6 +25,8 @@ WHY = Override(by="Ada", reason="a demo tonight")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`one` was published; `two` passed the gate beside it. Every optional file is there."""
     built = build_workspace(tmp_path_factory.mktemp("bound") / "w")
+    fitted = built.artifacts.folder("embed") / "sources.safetensors"
+    fitted.write_bytes(b"means and axes of several sources")
     for name in ("one", "two"):
         with built.artifacts.writing("recommend", name) as out:
             out.text("recommender.safetensors", f"learned on {name}")

@@ -14,7 +14,6 @@ from sidmint.embedding import (
     ENCODERS,
     align_rows,
     check_vectors,
-    combine,
     encode_texts,
     stored,
     summarise,
@@ -58,15 +57,6 @@ class MixingEncoder(HashEncoder):
 def cosines(vectors):
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit @ unit.T
-
-
-@pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
-def test_cosine_of_combined_vectors_is_the_weighted_mean_of_both(weight):
-    first, second = random_vectors(dim=5), 100 * random_vectors(dim=40, seed=1)
-    wanted = (cosines(first) + weight**2 * cosines(second)) / (1 + weight**2)
-    together = combine(first, second, IDS, weight)
-    assert together.shape == (4, 45)
-    np.testing.assert_allclose(cosines(together), wanted, atol=1e-6)
 
 
 def test_unit_norm_keeps_directions_and_gives_norm_one():

@@ -129,24 +129,6 @@ def test_rows_of_an_npy_file_follow_the_users_own_items_file(tmp_path):
     )
 
 
-def test_a_second_vector_has_the_say_that_its_weight_gives(tmp_path):
-    artifacts = catalogue(tmp_path)
-    images = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32) * 255
-    frame = pl.DataFrame({"item_id": list("abcd"), "image": images.tolist()})
-    frame.write_parquet(put(tmp_path, "images.parquet"))
-    embed(embed_params(), artifacts)
-    text = artifacts.array("embed", "embeddings").astype(np.float32)
-    embed(embed_params(second={"path": "data/raw/images.parquet", "weight": 2.0}), artifacts)
-    both = artifacts.array("embed", "embeddings").astype(np.float32)
-    assert both.shape == (4, 258)
-    wanted = (text @ text.T + 4 * (images @ images.T) / 255**2) / 5
-    np.testing.assert_allclose(both @ both.T, wanted, atol=2e-3)
-    assert artifacts.json("embed", "embed")["second"] == {
-        "path": "data/raw/images.parquet",
-        "weight": 2.0,
-    }
-
-
 def test_precomputed_vectors_of_office_land_on_their_items(tmp_path, office):
     theirs = pl.read_parquet(office / "items.parquet")
     for name in ("items.parquet", "minilm_l6_v2.npy"):

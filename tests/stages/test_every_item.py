@@ -9,21 +9,26 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from gate_world import by_definition
 from sidmint.adapters.gx_catalogue import check_catalogue
 from sidmint.artifacts import Artifacts
+from sidmint.embedding import SourceParams
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import IngestParams, Params, load_params
+from sidmint.publishing.arrivals import read_arrivals
+from sidmint.publishing.refresh import plan_refresh, publish_refresh
 from sidmint.publishing.release import Published, publish
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
 from sidmint.reporting.summary import catalogue_words
 from sidmint.sources import SOURCES, SourceFiles
 from sidmint.sources.bring_in import Sources, bring_in
+from sidmint.sources.new_items import read_new_items
 from sidmint.stages.assign import assign
 from sidmint.stages.diagnose import diagnose
 from sidmint.stages.embed import embed
@@ -190,3 +195,61 @@ def test_fitting_on_warm_items_alone_wants_some(files: Path, tmp_path: Path) -> 
     params = load_params(artifacts.layout.params)
     with pytest.raises(BadInput, match=r"train.fit_on is warm, and no item is.*set .* to all"):
         train(params, artifacts, NAME)
+
+
+def _pictures(item_ids: list[str]) -> pl.DataFrame:
+    """A vector an item, alike for items of one last digit, far from the origin."""
+    kinds = np.random.default_rng(0).normal(size=(10, 6))
+    noise = np.random.default_rng(1).normal(size=(len(item_ids), 6))
+    vectors = 5 + kinds[[int(each[-1]) for each in item_ids]] + 0.1 * noise
+    return pl.DataFrame({"item_id": item_ids, "picture": vectors.tolist()})
+
+
+@pytest.mark.slow
+def test_vectors_of_several_sources_go_from_init_to_a_release_and_a_refresh(
+    files: Path, tmp_path: Path
+) -> None:
+    items = pl.read_csv(files / "items.csv")
+    items = items.with_columns(item_id=pl.format("p{}", pl.int_range(pl.len()) + 1000))
+    items[:-3].write_csv(tmp_path / "items.csv")
+    items[-3:].write_csv(tmp_path / "new.csv")
+    _pictures(items["item_id"].to_list()).write_parquet(tmp_path / "pictures.parquet")
+    root = tmp_path / "w"
+    layout = Layout(root)
+    layout.raw.mkdir(parents=True)
+    named = {"image": tmp_path / "pictures.parquet"}
+    bring_in(layout, Sources("table", tmp_path / "items.csv", None, None, "shop", named=named))
+    assert load_params(layout.params).embed.sources == {
+        "image": SourceParams(path="data/raw/vectors-image.parquet"),
+        "text": SourceParams(encoder="wordllama"),
+    }
+    loose = {f"refresh_{name}": {"max": 10} for name in ("error_ratio", "shift_level")}
+    edit_params(
+        root,
+        **{
+            "embed.sources.image": {"path": "data/raw/vectors-image.parquet", "whiten": True},
+            "train.tokenizers": [NAME],
+            f"tokenizers.{NAME}": {"sizes": [24, 24, 24]},
+            "recommend.recommender": "last_item",
+            "recommend.settings": {},
+            "refresh.rules": loose,
+        },
+    )
+    params = load_params(layout.params)
+    said = _run(params, Artifacts(layout))
+    assert "image (data/raw/vectors-image.parquet), text (wordllama" in said["embed"]
+    first = _publish(params, Artifacts(layout))
+    assert "neighbours.faiss" in first.manifest["files"]
+    store = VersionStore(layout.registry(params.registry.path))
+    vectors = [f"image={named['image']}"]
+    given = read_new_items(tmp_path / "new.csv", vectors, params.ingest.columns, "utf-8")
+    arrivals = read_arrivals(given, store.release(), root)
+    plan = plan_refresh(params.refresh, store, store.release(), arrivals)
+    refreshed = publish_refresh(layout, store, plan, by="test")
+    assert refreshed.version == "v0001.1"
+    assert _ids(refreshed)["item_id"].to_list()[-3:] == items["item_id"].to_list()[-3:]
+    # And once more: the minor version holds what was fitted, so it reads them to the same vectors.
+    again = read_arrivals(given, store.release(), root)
+    assert again.sha256() == arrivals.sha256()
+    found = plan_refresh(params.refresh, store, store.release(), again).found
+    assert (len(found.new), len(found.changed), found.num_known) == (0, 0, 3)

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from embed_world import catalogue
 from html_page import Page
 from report_world import HOSTILE_TITLES, make_run
+from served_world import ITEM_IDS, TITLES
 from sidmint.artifacts import Artifacts
+from sidmint.stages.embed import embed
 from sidmint.stages.report import report
+from sources_world import put_sources, sources_params
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +143,25 @@ def test_differences_to_the_champion_say_which_way_is_better(tmp_path: Path) -> 
     )
     assert re.search(r"conflict_rate .*? 0\.0400 \+0\.0300 worse than the champion 0\.0100", text)
     assert "The champion, version v0003, stands beside every number." in text
+
+
+def test_a_page_of_one_source_says_nothing_of_sources(page: Page) -> None:
+    assert "Sources of the vectors" not in page.text
+
+
+@pytest.mark.slow
+def test_sources_of_joined_vectors_stand_on_the_page_before_and_after(tmp_path: Path) -> None:
+    params, artifacts = make_run(tmp_path)
+    file = artifacts.layout.stage("report") / "report.html"
+    embedded = catalogue(tmp_path / "embedded", {"item_id": ITEM_IDS, "title": TITLES})
+    put_sources(tmp_path / "embedded")
+    embed(sources_params(), embedded)
+    with artifacts.writing("embed") as out:
+        out.table("sources", embedded.table("embed", "sources"))
+    report(params, artifacts)
+    page = Page(file.read_text(encoding="utf-8"))
+    assert page.unbalanced == []
+    assert "Vectors are joined from behaviour, image, text." in page.text
+    table = page.text.partition("Geometry of each source and of the joined vectors")[2]
+    places = [table.index(words) for words in ("image, before", "image, after", "joined, after")]
+    assert places == sorted(places)

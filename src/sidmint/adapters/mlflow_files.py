@@ -18,7 +18,8 @@ import polars as pl
 from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput
 from sidmint.publishing.encoding import ReleaseEncoder
-from sidmint.publishing.files import TOKENIZER_FILES, digest
+from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES, digest
+from sidmint.publishing.fusing import ReleaseSources
 
 FORMAT = 1
 DESCRIPTION, TABLE = "served.json", "sids.parquet"
@@ -35,17 +36,25 @@ class Carried:
 
 
 def write_files(
-    folder: Path, sids: Path, tokenizer: Path, neighbours: Mapping[str, Any] | None
+    folder: Path,
+    sids: Path,
+    tokenizer: Path,
+    neighbours: Mapping[str, Any] | None,
+    sources: Path | None = None,
 ) -> None:
     """Fill the empty `folder`; `neighbours` is what `bundle.describe_neighbours` gives, if known.
 
-    `tokenizer` is the folder that stage train, or a release, keeps it in.
+    `tokenizer` is the folder that stage train, or a release, keeps it in; `sources` the file of
+    what was fitted of `embed.sources`, where vectors were joined.
     """
     shutil.copyfile(sids, folder / TABLE)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
-    names = (TABLE, *(f"tokenizer/{name}" for name in TOKENIZER_FILES))
+    names = [TABLE, *(f"tokenizer/{name}" for name in TOKENIZER_FILES)]
+    if sources is not None:
+        shutil.copyfile(sources, folder / SOURCES_FILE)
+        names.append(SOURCES_FILE)
     described = {
         "format": FORMAT,
         "encoder": neighbours["encoder"] if neighbours else None,
@@ -58,12 +67,15 @@ def write_files(
 def reader_of_texts(described: Mapping[str, Any] | None) -> str | None:
     """The encoder that makes vectors of texts as those of the catalogue were made, by name.
 
-    None where they came ready-made or in two parts. `described` has the key `encoder`, as
-    `bundle.describe_neighbours` gives it.
+    None where they came ready-made, and where they were joined from sources of which a text is not
+    enough. `described` has the key `encoder`, as `bundle.describe_neighbours` gives it.
     """
-    from sidmint.embedding import ENCODERS
+    from sidmint.embedding import ENCODERS, SOURCES
 
     encoder = (described or {}).get("encoder")
+    if encoder is not None and encoder["name"] == SOURCES:
+        sources = ReleaseSources(encoder["sources"], None, "this model", Path())
+        return str(sources.heard[sources.of_text[0]]["encoder"]) if sources.reads_texts else None
     is_whole = encoder is not None and encoder["name"] in ENCODERS and not encoder["second"]
     return str(encoder["name"]) if encoder and is_whole else None
 
@@ -91,6 +103,7 @@ def read_files(folder: Path) -> Carried:
                 f"{folder / name} is not what was written: its sha256 is not the one in "
                 f"{DESCRIPTION}; register the version again"
             )
-    new = ReleaseEncoder(encoder, size, folder / "tokenizer", "this model", Path())
+    fitted = folder / SOURCES_FILE if SOURCES_FILE in known else None
+    new = ReleaseEncoder(encoder, size, folder / "tokenizer", "this model", Path(), fitted)
     reads_texts = reader_of_texts(described) is not None
     return Carried(pl.read_parquet(folder / TABLE), new, reads_texts)

@@ -40,7 +40,8 @@ class SemanticIdModel(PythonModel):
         self._carried = read_files(Path(context.artifacts["table"]))
         _ = self._carried.new.tokenizer
         if self._carried.reads_texts:
-            _ = self._carried.new.encoder
+            sources = self._carried.new.sources
+            _ = self._carried.new.encoder if sources is None else (sources.encoders, sources.fitted)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: object = None

@@ -39,6 +39,7 @@ from sidmint.contracts import STAGES, TOKENIZER_STAGES
 from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.publishing.bundle import describe_neighbours
+from sidmint.publishing.files import SOURCES_FILE
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -183,7 +184,9 @@ class _Writing:
         trained = self.artifacts.folder("train", tokenizer)
         tags = {_BUILD: self.digest, _TOKENIZER: tokenizer}
         neighbours = describe_neighbours(self.artifacts.json("embed", "embed"))
-        log_table(self.session, self.experiment, run_id, sids, trained, neighbours, tags)
+        fitted = self.artifacts.folder("embed") / SOURCES_FILE
+        sources = fitted if fitted.is_file() else None
+        log_table(self.session, self.experiment, run_id, sids, trained, neighbours, tags, sources)
 
     def _metrics(self, tokenizer: str | None) -> Iterator[Point]:
         """Of the stages that run once a tokenizer, or of the others; some write no metrics."""

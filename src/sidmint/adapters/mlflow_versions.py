@@ -20,6 +20,7 @@ from sidmint.adapters.mlflow_store import Session, mlflow_session, scratch_folde
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.acts import standings
+from sidmint.publishing.files import SOURCES_FILE
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -103,10 +104,12 @@ def log_table(
     tokenizer: Path,
     neighbours: Mapping[str, Any] | None,
     tags: Mapping[str, str],
+    sources: Path | None = None,
 ) -> str:
     """Log a table, its tokenizer and its encoder's name into a run as a model, and register that.
 
-    `neighbours` is what `bundle.describe_neighbours` says, None where a release says nothing.
+    `neighbours` is what `bundle.describe_neighbours` says, None where a release says nothing;
+    `sources` the file of what was fitted of `embed.sources`, where vectors were joined.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
@@ -114,7 +117,7 @@ def log_table(
     client = session.client
     with scratch_folder(session.layout) as folder:
         (folder / "files").mkdir()
-        write_files(folder / "files", sids, tokenizer, neighbours)
+        write_files(folder / "files", sids, tokenizer, neighbours, sources)
         save_model(folder / "model", folder / "files", reader_of_texts(neighbours))
         client.log_artifacts(run_id, str(folder / "model"), "table")
     try:
@@ -166,6 +169,7 @@ def _registered(session: Session, model_name: str, folder: Path) -> str:
         session.client.log_artifact(run_id, str(folder / name))
     session.client.set_terminated(run_id)
     neighbours = json.loads((folder / "manifest.json").read_bytes()).get("neighbours")
+    fitted = folder / SOURCES_FILE
     return log_table(
         session,
         model_name,
@@ -174,6 +178,7 @@ def _registered(session: Session, model_name: str, folder: Path) -> str:
         folder / "tokenizer",
         neighbours,
         {VERSION_TAG: version},
+        fitted if fitted.is_file() else None,
     )
 
 

@@ -26,10 +26,11 @@ _FIGURES = ("refresh_", "full_prefix_share_", "collision_rate", "doubled_collisi
 def refresh(
     items: Annotated[Path, typer.Argument(help="New and changed items: file or Parquet folder.")],
     vectors: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
+            metavar="[NAME=]FILE",
             help="Their vectors, where the champion's came ready-made: .npy in the order of the "
-            "items, or Parquet."
+            "items, or Parquet. Of embed.sources, NAME=FILE for each that comes from a file.",
         ),
     ] = None,
     move_changed: Annotated[
@@ -58,7 +59,7 @@ def refresh(
     here, store = open_workspace(), open_store()
     params, root = here.params, here.layout.root
     release = store.release()
-    given = read_new_items(items, vectors, params.ingest.columns, params.ingest.encoding)
+    given = read_new_items(items, vectors or (), params.ingest.columns, params.ingest.encoding)
     arrivals = read_arrivals(given, release, root, params.embed.batch_size, on_terminal)
     plan = plan_refresh(params.refresh, store, release, arrivals, move_changed, on_terminal)
     published = None

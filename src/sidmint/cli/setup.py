@@ -19,8 +19,12 @@ def init(
         typer.Option(help="Your interaction log: file or Parquet folder. Without: content alone."),
     ] = None,
     vectors: Annotated[
-        Path | None,
-        typer.Option(help="Vectors you already have: .npy in the order of the items, or Parquet."),
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="Vectors you already have: .npy in the order of the items, or Parquet. NAME=FILE, "
+            "any number of them: to be joined with those of the text (embed.sources).",
+        ),
     ] = None,
     source: Annotated[
         str, typer.Option(help="table, amazon_2014, amazon_2018, amazon_2023 or movielens.")
@@ -50,6 +54,7 @@ def init(
     from sidmint.settings import parse_settings
     from sidmint.sources.bring_in import Sources, back_to_demo, bring_in
     from sidmint.sources.detect import Reading
+    from sidmint.sources.vectors import files_by_source
 
     layout = open_workspace().layout
     if demo:
@@ -66,7 +71,9 @@ def init(
     asked = {"source": source, "encoding": encoding, "id_format": id_format}
     parse_settings(IngestParams, asked, "sidmint init")
     reading = Reading(encoding, id_format)
-    brought = bring_in(layout, Sources(source, items, interactions, vectors, name, reading))
+    named = files_by_source(vectors or ())
+    whole = named.pop("", None)
+    brought = bring_in(layout, Sources(source, items, interactions, whole, name, reading, named))
     for note in brought.notes:
         console.print(f"  - {note}", markup=False, soft_wrap=True)
     add(layout.root, brought.tracked)

@@ -30,7 +30,7 @@ def workspace_findings(here: Workspace) -> Iterator[Finding]:
     yield settings
     if settings.state == "ok":
         yield from _data(here.layout, here.params)
-        yield _encoder(here.params)
+        yield from _encoders(here.params)
         yield check("registry", lambda: _registry(here))
     yield _mlflow(here.layout)
     yield _prefect()
@@ -86,12 +86,12 @@ def _settings(here: Workspace) -> str:
 
 def _data(layout: Layout, params: Params) -> Iterator[Finding]:
     """Every file that the parameters name."""
-    second = params.embed.second
+    sources = params.embed.sources or {}
     named = {
         "ingest.items": params.ingest.items,
         "ingest.interactions": params.ingest.interactions,
         "embed.path": params.embed.path,
-        "embed.second.path": second.path if second else None,
+        **{f"embed.sources.{name}.path": each.path for name, each in sources.items()},
     }
     given = {key: path for key, path in named.items() if path is not None}
     if not given:
@@ -104,15 +104,23 @@ def _data(layout: Layout, params: Params) -> Iterator[Finding]:
             yield Finding("data", "missing", f"{key}: {path} is not there", way_out)
 
 
-def _encoder(params: Params) -> Finding:
-    name = params.embed.encoder
+def _encoders(params: Params) -> Iterator[Finding]:
+    """That of the items' text, or of every source that has one."""
+    embed = params.embed
+    if embed.sources is None:
+        yield _encoder(embed.encoder, embed.model)
+        return
+    for each in embed.sources.values():
+        if each.encoder is not None:
+            yield _encoder(each.encoder, each.model or embed.model)
+
+
+def _encoder(name: str, model: str) -> Finding:
     package = _ENCODER_PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         way_out = f"pip install {package.replace('_', '-')}, or choose another embed.encoder"
         return Finding("encoder", "missing", f"{name} wants the package {package}", way_out)
-    return Finding(
-        "encoder", "ok", f"{name}, {params.embed.model}" if name != "wordllama" else name
-    )
+    return Finding("encoder", "ok", f"{name}, {model}" if name != "wordllama" else name)
 
 
 def _registry(here: Workspace) -> str:

@@ -16,7 +16,7 @@ from sidmint.diagnostics.drift import (
     known_prefix_shares,
     population_stability,
 )
-from sidmint.diagnostics.geometry import Geometry, geometry
+from sidmint.diagnostics.geometry import Geometry, geometry, mean_cosine
 from sidmint.diagnostics.overlap import (
     Overlap,
     effective_codebook_size,
@@ -58,6 +58,7 @@ __all__ = [
     "robustness_sweep",
     "Geometry",
     "geometry",
+    "mean_cosine",
     "Reconstruction",
     "reconstruction",
     "Stability",

@@ -58,6 +58,23 @@ def geometry(vectors: Floats) -> Geometry:
     return Geometry(eigenvalues / eigenvalues.sum(), _correlation(scatter, lengths, varies))
 
 
+def mean_cosine(vectors: Floats) -> float:
+    """The mean cosine over all pairs of different rows of `vectors` (n, D): anisotropy.
+
+    0 for directions that are spread evenly, near 1 where all point one way (Ethayarajh 2019, 3.3).
+    Taken over every pair at once: with u the unit vectors, (|sum u|^2 - n) / (n (n - 1)). Rows of
+    zeros have no direction and are left out; `BadInput` where fewer than two are left.
+    """
+    rows = vectors.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1)
+    units = rows[lengths > 0] / lengths[lengths > 0, None]
+    num = len(units)
+    if num < 2:
+        raise BadInput(f"a mean cosine wants two vectors with a direction, got {num}")
+    total = units.sum(axis=0)
+    return float((total @ total - num) / (num * (num - 1)))
+
+
 def _correlation(
     scatter: npt.NDArray[np.float64],
     lengths: npt.NDArray[np.float64],

@@ -1,28 +1,46 @@
 """Item text to vectors: one encoder a file. Importing the package files them in `ENCODERS`."""
 
 from sidmint.embedding import sentence_transformer, wordllama
-from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts
-from sidmint.embedding.checks import check_rows, check_vectors, stored, summarise
-from sidmint.embedding.combine import combine, unit_norm
+from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts, load_encoder
+from sidmint.embedding.checks import check_rows, check_rows_of, check_vectors, stored, summarise
 from sidmint.embedding.precomputed import (
     align_rows,
     as_vectors,
     known_rows,
     vectors_in_table,
 )
+from sidmint.embedding.projection import Projection, fit_projection
+from sidmint.embedding.scaling import unit_norm
+from sidmint.embedding.source import (
+    SOURCES,
+    FittedSource,
+    SourceParams,
+    fit_source,
+    has_vector,
+    join,
+)
 from sidmint.embedding.text import item_texts
 
 __all__ = [
     "ENCODERS",
+    "SOURCES",
+    "FittedSource",
+    "Projection",
+    "SourceParams",
     "TextEncoder",
     "align_rows",
     "as_vectors",
     "check_rows",
+    "check_rows_of",
     "check_vectors",
-    "combine",
     "encode_texts",
+    "fit_projection",
+    "fit_source",
+    "has_vector",
     "item_texts",
+    "join",
     "known_rows",
+    "load_encoder",
     "sentence_transformer",
     "stored",
     "summarise",

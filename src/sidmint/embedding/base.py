@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +29,13 @@ class TextEncoder(Protocol):
 
 ENCODERS: Registry[Callable[[str], TextEncoder]] = Registry("encoder")
 """Text encoders by name. An entry is called with `embed.model` and loads what it needs."""
+
+
+def load_encoder(name: str, model: str, root: Path) -> TextEncoder:
+    """The encoder `name` with its `model`, which may be a folder below `root`."""
+    folder = root / model
+    return ENCODERS[name](str(folder) if folder.is_dir() else model)
+
 
 _SPOT_CHECKS = 8
 _LARGEST_DIFFERENCE = 0.02

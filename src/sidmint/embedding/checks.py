@@ -51,6 +51,15 @@ def check_rows(vectors: Floats, item_ids: Sequence[str], name: str) -> None:
         )
 
 
+def check_rows_of(
+    vectors: Floats, vector_ids: Sequence[str], item_ids: Sequence[str], name: str
+) -> None:
+    """`check_rows` of those `vectors` (rows, D), by `vector_ids`, that are of `item_ids`."""
+    asked = set(item_ids)
+    rows = [row for row, vector_id in enumerate(vector_ids) if vector_id in asked]
+    check_rows(vectors[rows], [vector_ids[row] for row in rows], name)
+
+
 def stored(vectors: Floats, item_ids: Sequence[str]) -> Halves:
     """`vectors` in float16, the form on disk.
 

@@ -19,10 +19,13 @@ from sidmint.catalogue import check_ids, check_items, rows_of
 from sidmint.contracts import Items
 from sidmint.embedding import (
     ENCODERS,
+    SOURCES,
     align_rows,
     check_rows,
+    check_rows_of,
     encode_texts,
     item_texts,
+    known_rows,
     stored,
     unit_norm,
 )
@@ -30,6 +33,7 @@ from sidmint.errors import BadInput
 from sidmint.neighbours import vectors_of
 from sidmint.progress import Track, silent
 from sidmint.publishing.encoding import ReleaseEncoder
+from sidmint.publishing.fusing import ReleaseSources, sources_file
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
@@ -51,6 +55,11 @@ class Given(Protocol):
     @property
     def vectors(self) -> tuple[list[str], Floats] | None:
         """Item ids, and a vector (D,) for each; there may be more than are asked for."""
+        ...
+
+    @property
+    def sources(self) -> Mapping[str, tuple[list[str], Floats]]:
+        """The same by source, where vectors are joined from several."""
         ...
 
     @property
@@ -103,31 +112,20 @@ def read_arrivals(
 ) -> Arrivals:
     """The items that came, as the encoder of `release` reads them.
 
-    Ready-made vectors are wanted exactly where the release's came ready-made. A model that is a
+    Ready-made vectors are wanted exactly where the release's came ready-made; of joined ones, by
+    source, for each that new items may not lack. A model that is a
     folder is looked for below `root`. `BadInput` for ids that are missing or repeated, for columns
     that the template asks for, and for vectors that are missing, not finite or of another width.
     """
-    vectors = given.vectors
     known = _checked(given.items, given.name)
     item_ids = known[Items.ITEM_ID]
     described = neighbours_of(release)
     made_by: Mapping[str, Any] = described["encoder"]
-    _require_one_part(made_by, release)
-    if made_by["name"] in ENCODERS:
-        if vectors is not None:
-            raise BadInput(
-                f"{release.version} makes its vectors from text ({made_by['model']}); leave "
-                "--vectors out"
-            )
-        encoder = ReleaseEncoder(made_by, None, None, release.version, root).encoder
-        found = encode_texts(encoder, item_texts(made_by["template"], known), batch_size, track)
-    elif vectors is None:
-        raise BadInput(
-            f"the vectors of {release.version} came ready-made from {made_by['model']}, so those "
-            "of new items must too: --vectors FILE"
-        )
+    _require_readable(made_by, release)
+    if made_by["name"] == SOURCES:
+        found = _joined(given, known, _sources_of(made_by, release, root), batch_size, track)
     else:
-        found = _in_order(vectors, item_ids)
+        found = _of_one_source(given, known, made_by, release, root, batch_size, track)
     if found.shape[1] != described["dimensions"]:
         raise BadInput(
             f"the new vectors have {found.shape[1]} dimensions, those of {release.version} "
@@ -136,6 +134,65 @@ def read_arrivals(
     categories = known[Items.CATEGORIES].to_list() if Items.CATEGORIES in known.columns else None
     halves = _as_stored(found, item_ids, bool(made_by["unit_norm"]))
     return Arrivals(item_ids, halves, categories)
+
+
+def _of_one_source(
+    given: Given,
+    known: pl.DataFrame,
+    made_by: Mapping[str, Any],
+    release: Release,
+    root: Path,
+    batch_size: int,
+    track: Track,
+) -> Floats:
+    if given.sources:
+        raise BadInput(
+            f"the vectors of {release.version} have one source, {made_by['model']}; leave out the "
+            "name before --vectors FILE"
+        )
+    if made_by["name"] in ENCODERS:
+        if given.vectors is not None:
+            raise BadInput(
+                f"{release.version} makes its vectors from text ({made_by['model']}); leave "
+                "--vectors out"
+            )
+        encoder = ReleaseEncoder(made_by, None, None, release.version, root).encoder
+        return encode_texts(encoder, item_texts(made_by["template"], known), batch_size, track)
+    if given.vectors is None:
+        raise BadInput(
+            f"the vectors of {release.version} came ready-made from {made_by['model']}, so those "
+            "of new items must too: --vectors FILE"
+        )
+    return _in_order(given.vectors, known[Items.ITEM_ID])
+
+
+def _sources_of(made_by: Mapping[str, Any], release: Release, root: Path) -> ReleaseSources:
+    return ReleaseSources(made_by["sources"], sources_file(release), release.version, root)
+
+
+def _joined(
+    given: Given, known: pl.DataFrame, sources: ReleaseSources, batch_size: int, track: Track
+) -> Floats:
+    """Texts from the items' columns, vectors from the files that were named."""
+    if given.vectors is not None:
+        files = [name for name in sources.heard if name not in sources.of_text]
+        raise BadInput(
+            f"the vectors of {sources.where} are joined from {', '.join(sources.heard)}; say whose "
+            f"a file is: {' '.join(f'--vectors {name}=FILE' for name in files) or 'it wants none'}"
+        )
+    item_ids = known[Items.ITEM_ID].to_list()
+    for name in given.sources:
+        if name in sources.of_text:
+            raise BadInput(f"source {name} is made from text; leave --vectors {name}=FILE out")
+    said: dict[str, Any] = {
+        name: item_texts(sources.heard[name]["template"], known) for name in sources.of_text
+    }
+    for name, (vector_ids, vectors) in given.sources.items():
+        may_lack = sources.heard.get(name, {}).get("missing", "refuse") != "refuse"
+        in_order = known_rows if may_lack else align_rows
+        said[name] = in_order(vectors, vector_ids, item_ids, f"--vectors {name}")
+        check_rows_of(vectors, vector_ids, item_ids, f"--vectors {name}")
+    return sources.vectors(said, item_ids, batch_size, track)
 
 
 def sort_out(arrivals: Arrivals, published: pl.Series, index: Any) -> Sorted:
@@ -203,10 +260,10 @@ def _distances(vectors: Floats, index: Any, rows: npt.NDArray[np.int64]) -> Floa
     return np.asarray(np.linalg.norm(vectors / norms - there, axis=1), dtype=np.float32)
 
 
-def _require_one_part(made_by: Mapping[str, Any], release: Release) -> None:
+def _require_readable(made_by: Mapping[str, Any], release: Release) -> None:
     if made_by["second"]:
         raise BadInput(
             f"the vectors of {release.version} hold a second part from "
-            f"{made_by['second']['path']}, which a refresh does not read; add the items to both "
-            "files, then `sidmint run` and `sidmint publish`"
+            f"{made_by['second']['path']}, as an older sidmint joined them, and a refresh cannot "
+            "read it; name both under embed.sources, then `sidmint run` and `sidmint publish`"
         )

@@ -150,9 +150,11 @@ def describe_neighbours(embedding: Mapping[str, Any]) -> dict[str, Any]:
 
     Row n is row n of sids.parquet. Vectors have unit norm, so that inner products with a query
     of unit norm are cosines. `encoder` makes the vector of a new item: `model` reads the text
-    that `template` makes of its columns.
+    that `template` makes of its columns; of vectors that were joined, `sources` says it of each,
+    and sources.safetensors holds what was fitted.
     """
-    keys = ("model", "template", "unit_norm", "second")
+    keys = ["model", "template", "unit_norm", "second"]
+    keys += ["sources"] if "sources" in embedding else []
     return {
         "file": NEIGHBOURS,
         "metric": "cosine",

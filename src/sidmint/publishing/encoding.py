@@ -5,7 +5,7 @@ Shape letters: n items asked for, D dimensions of a vector, L levels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sidmint.embedding import ENCODERS, TextEncoder, encode_texts, stored, unit_norm
+from sidmint.embedding import (
+    ENCODERS,
+    SOURCES,
+    TextEncoder,
+    encode_texts,
+    load_encoder,
+    stored,
+    unit_norm,
+)
 from sidmint.embedding.checks import norms
 from sidmint.errors import BadInput
+from sidmint.publishing.fusing import Given, ReleaseSources
 from sidmint.types import Floats, Ints
 
 if TYPE_CHECKING:
@@ -56,7 +65,8 @@ class ReleaseEncoder:
 
     `made_by` is what a manifest says of the encoder (`bundle.describe_neighbours`), None where a
     release does not name it; `dimensions` D of its vectors. `where` is what errors call it all. An
-    encoder whose model is a folder is looked for below `root`.
+    encoder whose model is a folder is looked for below `root`. `sources_file` is what was fitted of
+    `embed.sources`, where vectors were joined from several.
     """
 
     def __init__(
@@ -66,9 +76,18 @@ class ReleaseEncoder:
         tokenizer_folder: Path | None,
         where: str,
         root: Path,
+        sources_file: Path | None = None,
     ) -> None:
         self.made_by, self.dimensions, self.where = made_by, dimensions, where
         self._tokenizer_folder, self._root = tokenizer_folder, root
+        self._sources_file = sources_file
+
+    @cached_property
+    def sources(self) -> ReleaseSources | None:
+        """What the vectors were joined from; None where they have one source."""
+        if self.made_by is None or self.made_by["name"] != SOURCES:
+            return None
+        return ReleaseSources(self.made_by["sources"], self._sources_file, self.where, self._root)
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -90,8 +109,7 @@ class ReleaseEncoder:
                 f"{self.made_by['second']['path']}, which a text does not have; ask with an item "
                 "id, or give whole vectors"
             )
-        folder = self._root / model
-        return ENCODERS[name](str(folder) if folder.is_dir() else model)
+        return load_encoder(name, model, self._root)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -111,6 +129,8 @@ class ReleaseEncoder:
         """
         if not len(texts):
             raise BadInput("there are no texts to encode; give one at least")
+        if self.sources is not None:
+            return self.joined(_of_texts(self.sources, texts))
         for place, text in enumerate(texts, start=1):
             if not isinstance(text, str) or not text.strip():
                 raise BadInput(f"text {place} of {len(texts)} wants words, got {text!r}")
@@ -128,6 +148,29 @@ class ReleaseEncoder:
         if self.made_by is not None and self.made_by["unit_norm"]:
             vectors = unit_norm(vectors, texts, name)
         return stored(vectors, texts).astype(np.float32)
+
+    def joined(self, given: Given) -> Floats:
+        """Vectors (n, D) of what each source says of n new items, as stage embed stores them.
+
+        `given` has, by the name of the source, texts or vectors (`fusing.Given`). `BadInput` for a
+        release of one source, and for what `ReleaseSources.vectors` refuses.
+        """
+        if self.sources is None:
+            raise BadInput(
+                f"the vectors of {self.where} have one source; give texts or vectors, without a "
+                "name"
+            )
+        alone = next((name for name, each in given.items() if isinstance(each, str)), None)
+        if alone is not None:
+            raise BadInput(f"source {alone} wants a list of texts, got one text; put it in a list")
+        sizes = [len(each) for each in given.values() if isinstance(each, Sized)]
+        if not sizes or not sizes[0]:
+            raise BadInput("there are no items to encode; give a list for each source")
+        names = [str(place) for place in range(1, sizes[0] + 1)]
+        vectors = self.sources.vectors(given, names)
+        if self.made_by is not None and self.made_by["unit_norm"]:
+            vectors = unit_norm(vectors, names, "the joined sources")
+        return stored(vectors, names).astype(np.float32)
 
     def ready(self, vectors: npt.ArrayLike) -> Floats:
         """`vectors` (n, D) from the source of the catalogue's own, as stage embed stores them.
@@ -167,3 +210,13 @@ class ReleaseEncoder:
             raise BadInput(f"{len(vectors)} items want as many categories, got {len(categories)}")
         checked = check_vectors(vectors, self.tokenizer.num_dimensions)
         return self.tokenizer.encode(checked, categories=categories)
+
+
+def _of_texts(sources: ReleaseSources, texts: Sequence[str]) -> Given:
+    """`texts` for the one source that reads some; `BadInput` where none does, or several do."""
+    if len(sources.of_text) != 1:
+        raise BadInput(
+            f"the vectors of {sources.where} are joined from {', '.join(sources.heard)}, of which "
+            f"{', '.join(sources.of_text) or 'none'} read texts; say which: sources={{NAME: texts}}"
+        )
+    return {sources.of_text[0]: texts}

@@ -14,6 +14,9 @@ from sidmint.errors import BadInput, StorageFailed
 NEIGHBOURS = "neighbours.faiss"
 """The index in a release; the same name under data/build/embed."""
 
+SOURCES_FILE = "sources.safetensors"
+"""What was fitted of `embed.sources`, in a release; the same name under data/build/embed."""
+
 TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
 """In the folder tokenizer/ of a release, and in what stage train writes."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput
-from sidmint.publishing.files import digest
+from sidmint.publishing.files import SOURCES_FILE, digest
 
 MEASURING_STAGES = ("assign", "diagnose", "evaluate", "recommend", "segments")
 """Whose metrics.json the gate judges, and make up the metrics of a release."""
@@ -33,6 +33,7 @@ JUDGED = (
     Artifact("embed", "embeddings.npy", shared=True),
     Artifact("embed", "embed.json", shared=True),
     Artifact("embed", "neighbours.faiss", "neighbours.faiss", shared=True),
+    Artifact("embed", SOURCES_FILE, SOURCES_FILE, shared=True, optional=True),
     Artifact("train", "tokenizer.safetensors", "tokenizer/tokenizer.safetensors"),
     Artifact("train", "tokenizer.json", "tokenizer/tokenizer.json"),
     Artifact("assign", "sids.parquet", "sids.parquet"),

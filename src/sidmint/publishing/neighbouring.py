@@ -20,7 +20,8 @@ from sidmint.errors import BadInput, did_you_mean
 from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
 from sidmint.publishing.encoding import ReleaseEncoder
-from sidmint.publishing.files import NEIGHBOURS
+from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE
+from sidmint.publishing.fusing import sources_file
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
@@ -75,6 +76,8 @@ class IndexedItems:
     """As in the manifest: see `bundle.describe_neighbours`."""
     tokenizer: str | None
     tokenizer_folder: Path | None
+    sources_file: Path | None = None
+    """What was fitted of `embed.sources`, where vectors were joined from several."""
 
     @property
     def where(self) -> str:
@@ -92,7 +95,14 @@ class IndexedItems:
 
     def new_items(self, root: Path) -> ReleaseEncoder:
         """What makes vectors and codes of others; a model that is a folder lies below `root`."""
-        return ReleaseEncoder(self.encoder, self.index.d, self.tokenizer_folder, self.where, root)
+        return ReleaseEncoder(
+            self.encoder,
+            self.index.d,
+            self.tokenizer_folder,
+            self.where,
+            root,
+            self.sources_file,
+        )
 
 
 def open_release(release: Release) -> IndexedItems:
@@ -116,6 +126,7 @@ def open_release(release: Release) -> IndexedItems:
         encoder=described["encoder"],
         tokenizer=manifest["tokenizer"],
         tokenizer_folder=release.whole("tokenizer"),
+        sources_file=sources_file(release),
     )
     return _same_items(found, f"`sidmint verify {release.version}` says what is damaged")
 
@@ -133,6 +144,7 @@ def open_build(params: Params, artifacts: Artifacts) -> IndexedItems:
     if tokenizer is not None:
         artifacts.codes("sids", tokenizer)  # its rows are the items', or this says so
         table = artifacts.table("assign", "sids", tokenizer)
+    fitted = layout.stage("embed") / SOURCES_FILE
     found = IndexedItems(
         version=None,
         index=artifacts.index("embed", "neighbours"),
@@ -140,6 +152,7 @@ def open_build(params: Params, artifacts: Artifacts) -> IndexedItems:
         encoder=described["encoder"],
         tokenizer=tokenizer,
         tokenizer_folder=None if tokenizer is None else layout.stage("train", tokenizer),
+        sources_file=fitted if fitted.is_file() else None,
     )
     return _same_items(found, "`sidmint run` brings every stage up to date")
 

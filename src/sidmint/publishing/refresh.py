@@ -31,7 +31,7 @@ from sidmint.publishing.arrivals import (
     sort_out,
 )
 from sidmint.publishing.bundle import describe_table
-from sidmint.publishing.files import NEIGHBOURS, copy_regular, digest
+from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE, copy_regular, digest
 from sidmint.publishing.placing import RETIRED, Placed, place, published_ids
 from sidmint.publishing.refresh_figures import refresh_figures, table_figures
 from sidmint.publishing.release import Published, check_whole, published
@@ -39,7 +39,10 @@ from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore, trained_version, utc_now
 from sidmint.publishing.versions import Pointer, Release
 
-_COPIED = ("params.yaml", "dvc.lock", "cases.parquet", "tokenizer/", "recommender/")
+_COPIED = (
+    *("params.yaml", "dvc.lock", "cases.parquet", SOURCES_FILE),
+    *("tokenizer/", "recommender/"),
+)
 """Files and folders of the champion that a minor version holds as they are. report.html is not
 among them: it is about the trained table."""
 _ROOM = Rule("refresh_without_room", "refresh_without_room", "critical", high=0)

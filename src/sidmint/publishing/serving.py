@@ -23,6 +23,7 @@ from sidmint.errors import BadInput
 from sidmint.layout import find_workspace
 from sidmint.publishing.encoding import Encoded, ReleaseEncoder
 from sidmint.publishing.files import TOKENIZER_FILES, digest
+from sidmint.publishing.fusing import Given, sources_file
 from sidmint.publishing.lookup import look_alikes, parse_prefix, read_table
 from sidmint.publishing.neighbouring import (
     IndexedItems,
@@ -165,23 +166,30 @@ class PublishedTable:
         texts: Sequence[str] | None = None,
         *,
         vectors: npt.ArrayLike | None = None,
+        sources: Given | None = None,
         categories: Sequence[str | None] | None = None,
     ) -> Encoded:
         """Codes of items that need not be in the table, from their texts or their vectors.
 
-        One of the two is wanted. Texts should look like what `embed.template` makes of an item
+        One of the three is wanted. Texts should look like what `embed.template` makes of an item
         (`manifest["neighbours"]["encoder"]["template"]`); vectors (n, D) come from the source of
         the catalogue's own, scaled or not. `categories` are for a tokenizer that reads them.
+
+        Where vectors were joined (`embed.sources`), `sources` has by name what each says of the n
+        items: texts, or vectors (n, d) as its file has them; a row of NaN, or a source left out,
+        is only for one that may be missing. Texts alone are enough where the others may.
 
         The answer is what the tokenizer says, without a suffix: an item's final id, told apart
         from others with its codes, is given by a release only (see `Encoded`). For an item of the
         table `semantic_id` has it.
         """
-        if (texts is None) == (vectors is None):
-            raise BadInput("encode wants texts or vectors, one of the two")
+        if sum(each is not None for each in (texts, vectors, sources)) != 1:
+            raise BadInput("encode wants texts, vectors or sources, one of the three")
         if isinstance(texts, str):
             raise BadInput("texts wants a list of texts, got one text; put it in a list")
         new = self._new_items
+        if sources is not None:
+            return Encoded(new.codes(new.joined(sources), categories))
         ready = new.vectors_of(list(texts)) if texts is not None else new.ready(vectors)  # type: ignore[arg-type]
         return Encoded(new.codes(ready, categories))
 
@@ -256,15 +264,17 @@ class PublishedTable:
 
     @cached_property
     def _new_items(self) -> ReleaseEncoder:
+        release = self._release
         for name in TOKENIZER_FILES:
-            self._release.intact_file(f"tokenizer/{name}")
+            release.intact_file(f"tokenizer/{name}")
         described = self.manifest.get("neighbours") or {}
         return ReleaseEncoder(
             described.get("encoder"),
             described.get("dimensions"),
-            self._release.whole("tokenizer"),
+            release.whole("tokenizer"),
             self.version,
-            _root_of(self._release.folder),
+            _root_of(release.folder),
+            sources_file(release),
         )
 
     @cached_property

@@ -33,6 +33,7 @@ from sidmint.reporting.drawing import Chart, Panel
 from sidmint.reporting.history import history
 from sidmint.reporting.run import Candidate, Run
 from sidmint.reporting.sections import section
+from sidmint.reporting.sources import sources_table, sources_words
 from sidmint.reporting.summary import catalogue_words, headline, leader
 from sidmint.reporting.tree import browser_data
 from sidmint.seeds import generator_for
@@ -66,6 +67,7 @@ def render(run: Run, track: Track = silent) -> str:
         together=_together(run.candidates),
         profile=tables.facts(run.profile),
         checks=run.checks,
+        sources=_sources(run),
         catalogue_words=catalogue_words(run.items),
         commands=commands(run),
         sampled=(tables.number(len(tree["ids"])), tables.number(tree["numItems"]))
@@ -77,6 +79,12 @@ def render(run: Run, track: Track = silent) -> str:
         script_hash=_hash_of(script),
         svg=_svg,
     )
+
+
+def _sources(run: Run) -> dict[str, Any] | None:
+    if run.sources is None:
+        return None
+    return {"words": sources_words(run.sources), "table": sources_table(run.sources)}
 
 
 def json_for_html(value: Any) -> str:

@@ -75,6 +75,8 @@ class Run:
     history: tuple[PastVersion, ...] | None
     """Oldest first; None where the workspace has not asked the registry."""
     candidates: tuple[Candidate, ...]
+    sources: pl.DataFrame | None = None
+    """Geometry of each source of the vectors and of all joined; None where there is one source."""
 
     @property
     def has_log(self) -> bool:

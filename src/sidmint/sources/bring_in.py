@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from sidmint.templates import demo_params
 
 _SELECTED_WITHOUT_LOG = "relative_mse"
 """Of ids that nobody can be asked about, those that keep most of the vectors lead."""
+TEXT = "text"
+"""The source that an encoder makes of the items' text, where others are joined with it."""
 _RAW_GITIGNORE = "# DVC lists the files it tracks in this folder below.\n"
 
 
@@ -45,6 +48,8 @@ class Sources:
     """Of the catalogue: its registry folder and MLflow model carry it. Default: the folder's."""
     reading: Reading = field(default_factory=Reading)
     """How files of a table are read."""
+    named: Mapping[str, Path] = field(default_factory=dict)
+    """Vectors to be joined with those of the text, by the name of their source."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,13 @@ def bring_in(layout: Layout, sources: Sources) -> BroughtIn:
     What fits is `detect.propose`'s answer. Raises `BadInput` before anything is written, for
     vectors too that a later stage would refuse.
     """
-    for path in (sources.items, sources.interactions, sources.vectors):
+    if sources.named and sources.vectors is not None:
+        raise BadInput(
+            f"{sources.vectors} has no name beside {', '.join(sources.named)}; say the source of "
+            "each: --vectors NAME=FILE"
+        )
+    given = (sources.items, sources.interactions, sources.vectors, *sources.named.values())
+    for path in given:
         if path is not None and not path.exists():
             raise BadInput(f"{path} is not there; give the path of an existing file or folder")
     proposal = propose(sources.items, sources.interactions, sources.kind, sources.reading)
@@ -113,15 +124,21 @@ def _targets(layout: Layout, sources: Sources) -> dict[str, tuple[Path, Path]]:
         "items": sources.items,
         "interactions": sources.interactions,
         "vectors": sources.vectors,
+        **{_role(name): path for name, path in sources.named.items()},
     }
     targets = {}
     for role, path in given.items():
         if path is None:
             continue
-        keep_name = sources.kind != "table" and role != "vectors"
+        keep_name = sources.kind != "table" and not role.startswith("vectors")
         name = path.name if keep_name else role + ("" if path.is_dir() else "".join(path.suffixes))
         targets[role] = (path, layout.raw / name)
     return targets
+
+
+def _role(source: str) -> str:
+    """What the file of a named source is called under data/raw."""
+    return f"vectors-{safe_name(source, 'source')}"
 
 
 def _replace_raw(layout: Layout, targets: dict[str, tuple[Path, Path]]) -> None:
@@ -155,6 +172,10 @@ def _params_text(sources: Sources, proposal: Proposal, names: dict[str, str]) ->
     if "vectors" in names:
         params["embed"]["encoder"] = "precomputed"
         params["embed"]["path"] = f"data/raw/{names['vectors']}"
+    if sources.named:
+        text = {} if TEXT in sources.named else {TEXT: {"encoder": params["embed"]["encoder"]}}
+        files = {name: {"path": f"data/raw/{names[_role(name)]}"} for name in sorted(sources.named)}
+        params["embed"]["sources"] = text | files
     ingest["columns"] = dict(proposal.columns)
     if sources.reading.encoding != "utf-8":
         ingest["encoding"] = sources.reading.encoding

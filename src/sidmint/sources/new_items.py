@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,7 @@ from sidmint.contracts import Items
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.sources.table import read_items
-from sidmint.sources.vectors import read_vectors
+from sidmint.sources.vectors import files_by_source, read_vectors
 from sidmint.types import Floats
 
 
@@ -24,24 +24,30 @@ class NewItems:
     vectors: tuple[list[str], Floats] | None
     """Item ids and vectors (rows, D), in an order of their own; None where none were given."""
     name: str
+    sources: Mapping[str, tuple[list[str], Floats]] = field(default_factory=dict)
+    """The same by source, for vectors that are joined from several (`embed.sources`)."""
 
 
 def read_new_items(
-    path: Path, vectors: Path | None, columns: Mapping[str, str], encoding: str
+    path: Path, vectors: Sequence[str], columns: Mapping[str, str], encoding: str
 ) -> NewItems:
-    """The table at `path`, read as `ingest` says, and the file of vectors where there is one.
+    """The table at `path`, read as `ingest` says, and the files of vectors where there are some.
 
-    Rows of an .npy file are those of the table; Parquet names its items. `BadInput` for a file
-    that is missing or of another format, and for columns that are asked for and not there.
+    `vectors` is FILE, or NAME=FILE for each source of joined vectors. Rows of an .npy file are
+    those of the table; Parquet names its items. `BadInput` for a file that is missing or of another
+    format, for columns that are asked for and not there, and for two files of one source.
     """
-    for file in (path, *([vectors] if vectors else [])):
+    named = files_by_source(vectors)
+    for file in (path, *named.values()):
         if not file.exists():
             raise BadInput(f"{file} is not there; give the path of an existing file or folder")
     items = read_items(path, columns, encoding)
-    if vectors is None:
-        return NewItems(items, None, path.name)
     theirs = columns.get(f"items.{Items.ITEM_ID}", columns.get(Items.ITEM_ID, Items.ITEM_ID))
-    given = read_vectors(
-        vectors, vectors.name, theirs, lambda: (as_ids(items[Items.ITEM_ID], path.name), path.name)
-    )
-    return NewItems(items, given, path.name)
+
+    def ids_of_rows() -> tuple[list[str], str]:
+        return as_ids(items[Items.ITEM_ID], path.name), path.name
+
+    read = {
+        name: read_vectors(file, file.name, theirs, ids_of_rows) for name, file in named.items()
+    }
+    return NewItems(items, read.pop("", None), path.name, read)

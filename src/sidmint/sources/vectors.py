@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sidmint.contracts import Items
@@ -39,6 +39,25 @@ def _read(
         own = Items.ITEM_ID if Items.ITEM_ID in frame.columns else id_column
         return vectors_in_table(frame, own, name)
     raise BadInput(f"{name} is of no known format; vectors come as .npy or .parquet")
+
+
+def files_by_source(vectors: Sequence[str]) -> dict[str, Path]:
+    """What `--vectors` names: FILE under "", NAME=FILE under NAME, the source that it is of.
+
+    A file that is there may have "=" in its own name. `BadInput` for two files of one source.
+    """
+    found: dict[str, Path] = {}
+    for each in vectors:
+        name, equals, file = each.partition("=")
+        is_named = bool(equals) and name.isidentifier() and not Path(each).exists()
+        key, path = (name, Path(file)) if is_named else ("", Path(each))
+        if key in found:
+            raise BadInput(
+                f"two files of vectors{f' for source {key}' if key else ''}: {found[key]} and "
+                f"{path}; give one, or say whose each is: NAME=FILE"
+            )
+        found[key] = path
+    return found
 
 
 def _numpy_rows(file: Path, name: str, ids_of_rows: IdsOfRows) -> tuple[list[str], Floats]:

@@ -1,15 +1,16 @@
 """Stage `embed`: one vector an item, and what is near it.
 
-Reads the items of `ingest` (and, for `precomputed` and `second`, a file under data/raw);
+Reads the items of `ingest` (and, for `precomputed` and `sources`, files under data/raw);
 writes embeddings.npy, float16 (N, D) in the row order of the items, neighbours.faiss, an index of
 them by cosine under the same row numbers, and embed.json. The index holds the vectors once more,
 in float32: twice the bytes of embeddings.npy. It is published, the vectors are not. With
-`collaborative` also collaborative.npy, float32 (N, c), NaN for items that its file does not have.
+`collaborative` also collaborative.npy, float32 (N, c), NaN for items that its file does not have;
+with `sources` sources.safetensors, what was fitted of each (means, axes), and sources.parquet, the
+geometry of each before and after.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,22 @@ import numpy as np
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items
 from sidmint.embedding import (
-    ENCODERS,
-    align_rows,
+    SOURCES,
     check_vectors,
-    combine,
     encode_texts,
     item_texts,
-    known_rows,
+    load_encoder,
     stored,
     summarise,
     unit_norm,
 )
 from sidmint.embedding.checks import norms
-from sidmint.embedding.precomputed import as_ids
-from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.neighbours import build_index
 from sidmint.params import EmbedParams, Params
 from sidmint.progress import Track, silent
-from sidmint.sources.frames import read_frame
-from sidmint.sources.vectors import read_vectors
+from sidmint.sources.fusion import Read, joined, measure_sources, read_sources, tensors_of
+from sidmint.sources.item_vectors import known_vectors_of_items, vectors_of_items
 from sidmint.types import Floats, Outcome
 
 RESULT_VERSION = 2
@@ -51,26 +48,26 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
     items = artifacts.items()
     item_ids = items[Items.ITEM_ID].to_list()
     settings = params.embed
+    sources = read_sources(params, items, artifacts.layout, track)
     texts = None
-    if settings.encoder == "precomputed":
+    if sources:
+        name, model = "the joined sources", ", ".join(_named(source) for source in sources)
+        vectors = joined(sources)
+    elif settings.encoder == "precomputed":
         name = model = str(settings.path)
-        vectors = _vectors_from_file(name, item_ids, params, artifacts.layout)
+        vectors = vectors_of_items(name, item_ids, params, artifacts.layout)
     else:
         texts = item_texts(settings.template, items)
-        folder = artifacts.layout.root / settings.model
-        encoder = ENCODERS[settings.encoder](str(folder) if folder.is_dir() else settings.model)
-        name, model = settings.encoder, settings.model if folder.is_dir() else encoder.model
+        encoder = load_encoder(settings.encoder, settings.model, artifacts.layout.root)
+        is_folder = (artifacts.layout.root / settings.model).is_dir()
+        name, model = settings.encoder, settings.model if is_folder else encoder.model
         vectors = encode_texts(encoder, texts, settings.batch_size, track)
     check_vectors(vectors, item_ids, name)
     raw_norms = norms(vectors)
-    if settings.second is not None:
-        second = _vectors_from_file(settings.second.path, item_ids, params, artifacts.layout)
-        check_vectors(second, item_ids, settings.second.path)
-        vectors = combine(vectors, second, item_ids, settings.second.weight)
     if settings.unit_norm:
         vectors = unit_norm(vectors, item_ids, name)
     halves = stored(vectors, item_ids)
-    summary = _origin(settings, model) | summarise(halves, raw_norms, texts)
+    summary = _origin(settings, model, sources) | summarise(halves, raw_norms, texts)
     known = _collaborative(item_ids, params, artifacts.layout)
     if known is not None:
         summary["collaborative"] = _summary_of_known(str(settings.collaborative), known)
@@ -78,15 +75,17 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
         out.array("embeddings", halves)
         if known is not None:
             out.array("collaborative", known)
+        if sources:
+            whole = halves.astype(np.float32)
+            out.table("sources", measure_sources(sources, whole, item_ids))
+            out.tensors("sources", tensors_of(sources))
         out.index("neighbours", build_index(halves.astype(np.float32)))
         out.json("embed", summary)
     return Outcome(_headline(summary))
 
 
-def _vectors_from_file(path: str, item_ids: list[str], params: Params, layout: Layout) -> Floats:
-    """The vectors in `path`, in the order of `item_ids`."""
-    vector_ids, vectors = _read(path, params, layout)
-    return align_rows(vectors, vector_ids, item_ids, path)
+def _named(source: Read) -> str:
+    return f"{source.fitted.name} ({source.described['model']})"
 
 
 def _collaborative(item_ids: list[str], params: Params, layout: Layout) -> Floats | None:
@@ -94,8 +93,7 @@ def _collaborative(item_ids: list[str], params: Params, layout: Layout) -> Float
     path = params.embed.collaborative
     if path is None:
         return None
-    vector_ids, vectors = _read(path, params, layout)
-    known = known_rows(vectors, vector_ids, item_ids, path)
+    known = known_vectors_of_items(path, item_ids, params, layout, nan_is_none=True)
     rows = np.flatnonzero(~np.isnan(known).all(axis=1))
     check_vectors(known[rows], [item_ids[row] for row in rows], path)
     return known
@@ -106,50 +104,19 @@ def _summary_of_known(path: str, known: Floats) -> dict[str, Any]:
     return {"path": path, "dim": known.shape[1], "num_items": num_known}
 
 
-def _read(path: str, params: Params, layout: Layout) -> tuple[list[str], Floats]:
-    """Item ids and vectors of the file `path`, in its own order."""
-    file = layout.inside(path)
-    if not file.exists():
-        raise BadInput(
-            f"{path} is not there; embed.path, embed.second.path and embed.collaborative name "
-            "vector files"
-        )
-    ids = partial(_ids_of_rows, path, params, layout)
-    return read_vectors(file, path, _id_column(params), ids)
+def _origin(settings: EmbedParams, model: str, sources: tuple[Read, ...]) -> dict[str, Any]:
+    """What of the settings went into the vectors.
 
-
-def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], str]:
-    """Ids of the rows of an .npy file, which follow the user's own items file, and its name.
-
-    `ingest` sorts and filters, so the rows of the catalogue on disk are not those of the file.
+    `second` is null in every file of this version: it is what an older one called a second source,
+    and those who read a manifest ask for it.
     """
-    if params.ingest.source != "table" or params.ingest.items is None:
-        raise BadInput(
-            f"{path}: rows of an .npy file follow the items file of source table, and "
-            f"ingest.source is {params.ingest.source}; bring Parquet with an item_id column"
-        )
-    items = read_frame(layout.inside(params.ingest.items), params.ingest.encoding)
-    column = _id_column(params)
-    if column not in items.columns:
-        raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
-    return as_ids(items[column], params.ingest.items), params.ingest.items
-
-
-def _id_column(params: Params) -> str:
-    """What the user's items file calls the item id."""
-    columns = params.ingest.columns
-    return columns.get("items.item_id", columns.get(Items.ITEM_ID, Items.ITEM_ID))
-
-
-def _origin(settings: EmbedParams, model: str) -> dict[str, Any]:
-    """What of the settings went into the vectors."""
-    return {
-        "encoder": settings.encoder,
-        "model": model,
-        "template": None if settings.encoder == "precomputed" else settings.template,
-        "unit_norm": settings.unit_norm,
-        "second": None if settings.second is None else settings.second.model_dump(),
-    }
+    origin = {"model": model, "unit_norm": settings.unit_norm, "second": None}
+    if sources:
+        described = {source.fitted.name: source.described for source in sources}
+        return origin | {"encoder": SOURCES, "template": None, "sources": described}
+    is_text = settings.encoder != "precomputed"
+    template = settings.template if is_text else None
+    return origin | {"encoder": settings.encoder, "template": template}
 
 
 def _headline(summary: dict[str, Any]) -> str:

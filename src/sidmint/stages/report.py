@@ -47,7 +47,14 @@ def read_run(params: Params, artifacts: Artifacts) -> Run:
         champion_answers=_champion_answers(artifacts, champion),
         history=_history(artifacts),
         candidates=tuple(_candidate(artifacts, name, items) for name in params.train.tokenizers),
+        sources=_sources(artifacts),
     )
+
+
+def _sources(artifacts: Artifacts) -> pl.DataFrame | None:
+    """What embed measured of `embed.sources`, where it joined some."""
+    there = (artifacts.layout.stage("embed") / "sources.parquet").is_file()
+    return artifacts.table("embed", "sources") if there else None
 
 
 def _candidate(artifacts: Artifacts, name: str, items: pl.DataFrame) -> Candidate:
