@@ -27,7 +27,7 @@ test: setup  ## the fast tests (under five minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup  ## the tests marked slow: real catalogues, whole chains
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 test-all: test test-slow  ## every test
 
