@@ -82,6 +82,7 @@ def test_ingest_names_the_bad_row_and_writes_nothing(
     assert not (workspace / "data/build").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_meets_bad_input_leaves_with_its_code(workspace: Path, tmp_path: Path) -> None:
     _init(workspace, tmp_path, _items(), _events(), code=0)
     edit_params(workspace, **{"ingest.items": "data/raw/none.parquet"})

@@ -127,6 +127,7 @@ def kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", ["publish", "rollback"])
 def test_killed_before_any_write_the_champion_is_right_and_the_next_publish_heals(
     s3: S3, tmp_path: Path, move: str

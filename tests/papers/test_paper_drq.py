@@ -34,6 +34,7 @@ def small(monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_every_printed_figure_is_measured_for_every_tokenizer(small):
     rows = {row["name"]: row["metrics"] for row in small()}
     assert set(rows) == set(NAMES)

@@ -167,6 +167,7 @@ def test_without_a_log_what_was_left_out_is_named_everywhere(files: Path, tmp_pa
     assert f"{NUM_ITEMS} items, each with a Semantic ID; there is no interaction log" in page
 
 
+@pytest.mark.slow
 def test_a_log_may_come_later_and_may_not_go_away_unseen(files: Path, tmp_path: Path) -> None:
     params, artifacts = _begin(tmp_path, files, log=False)
     _run(params, artifacts)
