@@ -76,7 +76,7 @@ class BucketBackend(Backend):
             folder = Path(scratch, version)
             folder.mkdir()
             for key in self._objects.names(f"{VERSIONS}/{version}"):
-                inner = PurePosixPath(key).relative_to(VERSIONS, version)
+                inner = PurePosixPath(key).relative_to(PurePosixPath(VERSIONS, version))
                 target = folder / _safe(inner, key)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._objects.fetch(key, target)
