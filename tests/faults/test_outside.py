@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import zipfile
@@ -26,6 +27,7 @@ from sidmint.sources import SOURCES, SourceFiles
 from sidmint.sources.bring_in import Sources, bring_in
 from sidmint.sources.detect import propose
 from sidmint.sources.frames import read_frame
+from sidmint.sources.packed import opened, readable
 from sidmint.tokenizers import make_tokenizer
 from sidmint.tokenizers.storage import DESCRIPTION, load, save
 
@@ -295,3 +297,22 @@ def test_whole_numbers_are_ids_as_long_as_a_float_holds_them() -> None:
     assert as_text(whole_as_integers(pl.Series([17.0, None])), "x").to_list() == ["17", None]
     assert whole_as_integers(pl.Series([1e300, 2.0])).dtype == pl.Float64
     assert whole_as_integers(pl.Series([0.5])).dtype == pl.Float64
+
+
+def packed_as(suffix: str, content: bytes) -> bytes:
+    if suffix == "gz":
+        return gzip.compress(content)
+    return bytes(pa.compress(content, "zstd", asbytes=True))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_stream_that_fills_the_memory_is_not_unpacked(tmp_path: Path, suffix: str) -> None:
+    path, small = tmp_path / f"items.csv.{suffix}", tmp_path / f"small.csv.{suffix}"
+    path.write_bytes(packed_as(suffix, b"item_id,title\n" + b"a,b\n" * (17 << 20)))
+    for read in (opened, readable):
+        with pytest.raises(BadInput, match=r"unpacks to more than 67,108,864, 100 times"):
+            read(path)
+    content = b"item_id,title\n" + b"a,b\n" * 1000
+    small.write_bytes(packed_as(suffix, content))
+    assert opened(small).read() == content
+    assert readable(small) == small

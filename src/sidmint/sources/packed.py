@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+import zlib
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
@@ -14,6 +16,7 @@ _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 
 _SMALL, _MOST_TIMES = 64 << 20, 100
 """An archive may unpack to so many bytes at least, and to so many times its size."""
+_PIECE = 1 << 20
 
 
 def kind_of(path: Path) -> str:
@@ -44,16 +47,15 @@ def is_packed(path: Path) -> bool:
 def opened(path: Path) -> IO[bytes]:
     """The content of `path` as a stream of bytes, unpacked as it is read.
 
-    Raises `BadInput` for a .zip that holds no file, or more than one; a damaged file raises
-    `OSError`, `EOFError` or `zlib.error` as it is read.
+    Raises `BadInput` for a .zip that holds no file, or more than one, and for what unpacks to far
+    more than data do; a damaged file raises `OSError`, `EOFError` or `zlib.error` as it is read.
     """
     with path.open("rb") as file:
         begins = file.read(4)
     suffix = path.suffix.lower()
-    if begins.startswith(_GZIP) or suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if begins.startswith(_ZSTD) or suffix == ".zst":
-        return _zstd(path)
+    if stream := _stream(path, begins):
+        _require_bounded_stream(path)
+        return stream
     if begins.startswith(_ZIP) or suffix == ".zip":
         return _zip(path)
     return path.open("rb")
@@ -62,8 +64,58 @@ def opened(path: Path) -> IO[bytes]:
 def readable(path: Path) -> Path | bytes:
     """What Polars can read of `path`: it unpacks gzip and zstd itself, a .zip it does not."""
     with path.open("rb") as file:
-        is_zip = file.read(4) == _ZIP or path.suffix.lower() == ".zip"
-    return opened(path).read() if is_zip else path
+        begins = file.read(4)
+    if begins == _ZIP or path.suffix.lower() == ".zip":
+        return opened(path).read()
+    if stream := _stream(path, begins):
+        stream.close()
+        _require_bounded_stream(path)
+    return path
+
+
+def _stream(path: Path, begins: bytes) -> IO[bytes] | None:
+    """The unpacked content of a .gz or .zst, None of other files."""
+    suffix = path.suffix.lower()
+    if begins.startswith(_GZIP) or suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if begins.startswith(_ZSTD) or suffix == ".zst":
+        return _zstd(path)
+    return None
+
+
+def _require_bounded_stream(path: Path) -> None:
+    """`require_bounded` for a .gz or .zst, which does not say how long its content is.
+
+    It is unpacked once for that, a piece at a time and no farther than the bound. What is damaged
+    is left to whoever reads it.
+    """
+    stat = path.stat()
+    most = max(_SMALL, _MOST_TIMES * stat.st_size)
+    try:
+        is_bounded = _unpacks_to_at_most(path, most, stat.st_mtime_ns)
+    except (OSError, EOFError, zlib.error):
+        return
+    if not is_bounded:
+        raise BadInput(
+            f"{path} has {stat.st_size:,} bytes and unpacks to more than {most:,}, {_MOST_TIMES} "
+            "times as many or more; unpack it yourself if you trust it, and give the file inside"
+        )
+
+
+@lru_cache(maxsize=16)
+def _unpacks_to_at_most(path: Path, most: int, changed_ns: int) -> bool:
+    """`changed_ns` tells a file that was written again from the one that was looked at."""
+    with path.open("rb") as file:
+        stream = _stream(path, file.read(4))
+    if stream is None:
+        return True
+    num_bytes = 0
+    with stream:
+        while piece := stream.read(_PIECE):
+            num_bytes += len(piece)
+            if num_bytes > most:
+                return False
+    return True
 
 
 def _zstd(path: Path) -> IO[bytes]:
