@@ -378,5 +378,5 @@ def _order_in_words(columns: Mapping[str, str], interactions: pl.DataFrame) -> s
         return "a position, which gives the order of a user's events"
     if Interactions.TIMESTAMP in columns:
         unit = time_unit(interactions[columns[Interactions.TIMESTAMP]])
-        return f"times ({unit}), which give the order; ties keep the order of the file"
+        return f"times ({unit}), which give the order"
     return "neither position nor time: the order of the rows is taken for the order of events"
