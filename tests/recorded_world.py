@@ -46,6 +46,15 @@ def recorded_world(root: Path, migrated_database: Path) -> Built:
     return built
 
 
+def with_two_versions(root: Path, migrated_database: Path) -> Built:
+    """`recorded_world` with v0001, of `one`, and v0002, of `two`; MLflow knows neither."""
+    built = recorded_world(root, migrated_database)
+    built.publish("one")
+    built.judge("two")
+    built.publish("two")
+    return built
+
+
 def client_of(built: Built) -> Any:
     """A client of the workspace's store."""
     from mlflow import MlflowClient

@@ -26,18 +26,24 @@ def served_params() -> Params:
     return parse_params({"embed": {"template": TEMPLATE}}, "params.yaml")
 
 
-def served_world(root: Path) -> Built:
-    """`one` is an rq_kmeans of 4 x 4 codes over wordllama vectors, published as v0001."""
+def trained_world(root: Path, params: Params) -> Built:
+    """`one` is an rq_kmeans of 4 x 4 codes over what `params.embed` makes; nothing published."""
     built = build_workspace(root)
     built.build("one", dict.fromkeys(ITEM_IDS, (0, 1)))  # metrics of stages that do not matter here
     here = catalogue(root, {"item_id": ITEM_IDS, "title": TITLES})
-    params = served_params()
     embed(params, here)
     tokenizer = make_tokenizer("one", {"type": "rq_kmeans", "sizes": [4, 4]})
     tokenizer.fit(here.embeddings().vectors, seed=1, device="cpu")
     with here.writing("train", "one") as out:
         storage.save(tokenizer, out.folder, "all", len(ITEM_IDS))
     assign(params, here, "one")
+    return built
+
+
+def served_world(root: Path) -> Built:
+    """`trained_world` of wordllama vectors with a recommender, published as v0001."""
+    built = trained_world(root, served_params())
+    here = built.artifacts
     table = id_table_of(here.table("assign", "sids", "one"))
     recommender = make_recommender("last_item", {}, "test")
     recommender.fit(Sequences.of([[0, 1], [0, 1], [0, 2], [3]]), table, seed=0)

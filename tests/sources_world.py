@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from embed_world import catalogue, put
-from releases import Built, build_workspace
-from served_world import ITEM_IDS, TEMPLATE, TITLES
+from embed_world import put
+from releases import Built
+from served_world import ITEM_IDS, TEMPLATE, trained_world
 from sidmint.params import Params, parse_params
-from sidmint.stages.assign import assign
-from sidmint.stages.embed import embed
-from sidmint.tokenizers import make_tokenizer, storage
 
 IMAGE_PATH, BEHAVIOUR_PATH = "data/raw/image.parquet", "data/raw/behaviour.parquet"
 WITHOUT_BEHAVIOUR = ITEM_IDS[-4:]
@@ -56,18 +53,10 @@ def put_sources(root: Path) -> None:
 
 
 def sources_world(root: Path, params: Params | None = None) -> Built:
-    """`one` is an rq_kmeans of 4 x 4 codes over the joined vectors, published as v0001."""
-    built = build_workspace(root)
-    built.build("one", dict.fromkeys(ITEM_IDS, (0, 1)))  # metrics of stages that do not matter here
-    here = catalogue(root, {"item_id": ITEM_IDS, "title": TITLES})
+    """`trained_world` over the joined vectors, published as v0001."""
+    root.mkdir(parents=True, exist_ok=True)
     put_sources(root)
-    params = params or sources_params()
-    embed(params, here)
-    tokenizer = make_tokenizer("one", {"type": "rq_kmeans", "sizes": [4, 4]})
-    tokenizer.fit(here.embeddings().vectors, seed=1, device="cpu")
-    with here.writing("train", "one") as out:
-        storage.save(tokenizer, out.folder, "all", len(ITEM_IDS))
-    assign(params, here, "one")
+    built = trained_world(root, params or sources_params())
     built.judge("one")
     built.publish("one")
     return built

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from report_world import add_champion, make_run
 from sidmint.stages.report import report
@@ -42,11 +43,10 @@ def chromium() -> Iterator[Any]:
     """One browser a file. Ended with it: while Playwright runs, this thread has a running event
     loop, which tests of other files could not bear.
     """
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip("no Chromium found; on Debian: apt-get install chromium")
-    with api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program)
         yield browser
         browser.close()

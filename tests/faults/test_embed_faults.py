@@ -261,6 +261,5 @@ def test_an_encoder_that_is_not_installed_says_how_to_get_it(tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_a_model_that_cannot_be_reached_is_named(tmp_path):
-    pytest.importorskip("sentence_transformers")
     words = "embed.model 'nobody/no-such-model' cannot be loaded"
     assert_refused(tmp_path, words, encoder="sentence_transformer", model="nobody/no-such-model")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from recorded_world import MLFLOW_S_OWN, client_of, recorded_world
+from recorded_world import MLFLOW_S_OWN, client_of, with_two_versions
 from releases import Built
 from sidmint.adapters.mlflow_runs import reconcile
 from sidmint.cli import app
@@ -23,10 +23,7 @@ pytestmark = [pytest.mark.slow, *MLFLOW_S_OWN]
 @pytest.fixture
 def world(tmp_path: Path, migrated_mlflow_database: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    built = recorded_world(tmp_path / "workspace", migrated_mlflow_database)
-    built.publish("one")
-    built.judge("two")
-    built.publish("two")
+    built = with_two_versions(tmp_path / "workspace", migrated_mlflow_database)
     reconcile(built.layout, "m", built.store)
     monkeypatch.chdir(built.root)
     return built

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 import worlds
 from sidmint.errors import BadInput
@@ -43,12 +44,11 @@ def test_who_has_least_to_lose_goes_elsewhere() -> None:
 
 
 def test_of_two_codes_the_bounded_assignment_is_the_best_there_is() -> None:
-    optimize = pytest.importorskip("scipy.optimize", reason="scipy is not installed")
     for seed in range(5):
         points, codewords = cloud(40, 3, seed), cloud(2, 3, 100 + seed) + 2.0
         codes = bounded_nearest(points, codewords, 20)
         costs = (points[:, None] - codewords).double().square().sum(dim=2).numpy()
-        rows, seats = optimize.linear_sum_assignment(costs.repeat(20, axis=1))
+        rows, seats = linear_sum_assignment(costs.repeat(20, axis=1))
         least = costs[rows, seats // 20].sum()
         assert costs[np.arange(40), codes.numpy()].sum() == pytest.approx(least, rel=1e-9)
 

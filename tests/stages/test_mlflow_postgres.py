@@ -47,7 +47,6 @@ def as_server_user() -> list[str]:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed (extra `postgres`)")
     programs, prefix = find_programs(), as_server_user()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

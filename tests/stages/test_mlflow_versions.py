@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from recorded_world import MLFLOW_S_OWN, client_of, predict, recorded_world, runs_of
+from recorded_world import (
+    MLFLOW_S_OWN,
+    client_of,
+    predict,
+    recorded_world,
+    runs_of,
+    with_two_versions,
+)
 from releases import Built
 from sidmint.adapters.mlflow_runs import (
     reconcile,
@@ -24,11 +31,7 @@ pytestmark = MLFLOW_S_OWN
 @pytest.fixture
 def world(tmp_path: Path, migrated_mlflow_database: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    built = recorded_world(tmp_path / "workspace", migrated_mlflow_database)
-    built.publish("one")
-    built.judge("two")
-    built.publish("two")
-    return built
+    return with_two_versions(tmp_path / "workspace", migrated_mlflow_database)
 
 
 def test_a_version_is_registered_once(world: Built) -> None:

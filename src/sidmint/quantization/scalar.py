@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from sidmint.progress import Track, silent
 from sidmint.quantization.estimators import straight_through
 from sidmint.quantization.quantizer import Quantizer
 from sidmint.quantization.residual import ResidualWalk
@@ -112,17 +111,6 @@ class ScalarQuantizer(Quantizer):
 
     def start_from(self, tables: Sequence[Tensor]) -> None:
         """Nothing: a grid lies where it lies."""
-
-    def start_on(
-        self,
-        latent_Nd: Tensor,
-        generator: Generator,
-        iterations: int,
-        tolerance: float,
-        track: Track = silent,
-        balance: float | None = None,
-    ) -> None:
-        """Nothing, for the same reason."""
 
     def forward(self, latent_Bd: Tensor) -> tuple[ResidualWalk, Tensor]:
         """The walk of a batch, and its quantized latent (B, d), straight-through once."""

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from sidmint.contracts import NO_LOG
@@ -169,8 +169,11 @@ def _together(candidates: Iterable[Candidate]) -> list[Chart]:
 
 def template(name: str) -> Template:
     """A page of this package; every value that enters it is escaped, and an unknown one raises."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(own_file(name))
+    own = FunctionLoader(own_file)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=own
+    )
+    return environment.get_template(name)
 
 
 def _svg(panel: Panel) -> Markup:
