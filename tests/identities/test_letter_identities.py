@@ -124,7 +124,7 @@ def diversity(table: Tensor, codes: list[int], **settings: Any) -> float:
 
 def test_the_diversity_loss_is_the_mean_over_the_group_as_written_out() -> None:
     table = torch.tensor([[4.0, 0.0], [4.1, 0.2], [3.9, -0.3], [-4.0, 0.0], [-4.2, 0.1]])
-    assert group_codewords(table, 2).tolist() in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0])
+    assert group_codewords(table, 2, None).tolist() in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0])
     costs = []
     for own, like in ((0, (1, 2)), (3, (4,))):
         scores = (table @ table[own]).numpy()
@@ -132,6 +132,17 @@ def test_the_diversity_loss_is_the_mean_over_the_group_as_written_out() -> None:
         costs.append(np.mean([np.log(others) - scores[n] for n in like]))
     found = diversity(table, [0, 3, 3], groups=2)
     assert found == pytest.approx((costs[0] + 2 * costs[1]) / 3, rel=1e-5)
+
+
+def test_no_group_is_larger_than_its_bound_and_who_loses_least_moves() -> None:
+    """Nine codewords near one mean and one far off: of two groups none may take more than six."""
+    near = torch.stack([torch.arange(9.0) / 10, torch.zeros(9)], dim=1)
+    table = torch.cat([near, torch.tensor([[9.0, 0.0]])])
+    free, bounded = group_codewords(table, 2, None), group_codewords(table, 2, 1.2)
+    assert sorted(torch.bincount(free, minlength=2).tolist()) == [1, 9]
+    assert torch.bincount(bounded, minlength=2).max() == 6
+    moved = (bounded == bounded[-1]).nonzero()[:, 0].tolist()
+    assert moved == [6, 7, 8, 9]  # the nearest to the other mean
 
 
 def test_it_falls_as_groups_of_codewords_move_apart() -> None:

@@ -4,9 +4,8 @@ Wang et al. 2024 (QuaSID's reference [25]): quantized latents are aligned with i
 recommender, and codewords of a level are kept apart: L = L_Sem + alpha L_CF + beta L_Div. The
 paper's alpha is .02 and its beta .0001, beside its own units.
 
-The paper bounds the sizes of the k-means clusters behind L_Div; here those of the loss are
-ordinary (`losses.diversity.group_codewords`), and `balance` bounds the codes that codebooks start
-with.
+The paper bounds the sizes of the k-means clusters behind L_Div, and so does the loss
+(`losses.diversity.group_codewords`); `balance` bounds the codes that codebooks start with.
 """
 
 from __future__ import annotations
