@@ -67,8 +67,8 @@ def group_codewords(table_Kd: Tensor, num_groups: int, balance: float | None) ->
 
     No group has more than `balance` K / G codewords: in the last assignment a codeword gets the
     nearest mean that has room. The iterations before it are free, since a bounded assignment of
-    256 codewords costs as much as eight of those. Nothing is drawn: equal tables have equal groups. Codebooks are in no
-    order, so codewords at equal steps are as good a start as a draw.
+    256 codewords costs as much as eight of those. Nothing is drawn: equal tables have equal
+    groups. Codebooks are in no order, so codewords at equal steps are as good a start as a draw.
     """
     starts = torch.arange(num_groups, device=table_Kd.device) * len(table_Kd) // num_groups
     means_Gd = table_Kd[starts]
