@@ -206,6 +206,10 @@ class TrainParams(Settings):
     """`warm`: items that may be trained on, the standing `warm` of `contracts.STANDINGS`. `known`:
     all but the withheld items, so also those below the k-core and those without events, whose
     content is known all the same. `all`: the withheld too, which are then no test of new items."""
+    fit_rows: int | None = Field(None, ge=1)
+    """Most items that a fit reads: a seeded draw, without replacement, from those that `fit_on`
+    means; null: all of them. Memory and time of a fit then stop growing with the catalogue; what
+    it costs in error stands in docs/SCALE.md."""
     device: str = "auto"
     processes: int = Field(1, ge=1)
     """Processes that share one fit, on this machine; with CUDA each has a device of its own.

@@ -15,9 +15,10 @@ from sidmint.contracts import describe_metric
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import Params, parse_params
+from sidmint.seeds import seed_for
 from sidmint.semantic_ids import shared_codes
 from sidmint.stages.assign import assign
-from sidmint.stages.train import train
+from sidmint.stages.train import drawn_rows, fitted_rows, train
 from sidmint.tokenizers import storage
 
 NUM_ITEMS = 300
@@ -116,6 +117,30 @@ def test_cold_items_are_not_seen_in_training(artifacts: Artifacts) -> None:
     assert (artifacts.folder("train", "rq_kmeans") / storage.TENSORS).read_bytes() != before
 
 
+def test_a_fit_on_drawn_rows_reads_these_and_no_others(artifacts: Artifacts) -> None:
+    def fit(fit_rows: int | None) -> tuple[bytes, str]:
+        drawing = params(train={**SETTINGS["train"], "fit_rows": fit_rows})
+        said = train(drawing, artifacts, "rq_kmeans").headline
+        return (artifacts.folder("train", "rq_kmeans") / storage.TENSORS).read_bytes(), said
+
+    whole, drawn = fit(None), fit(100)
+    assert fit(270)[0] == fit(10**6)[0] == whole[0]
+    assert drawn[0] != whole[0]
+    assert "100 of 270 warm items" in drawn[1]
+    fit(100)
+    assert artifacts.json("train", "tokenizer", "rq_kmeans")["num_fitted_items"] == 100
+    wanted = fitted_rows(artifacts, "warm")
+    rows = drawn_rows(wanted, 100, seed_for(params().seed, "train", "rows"))
+    assert rows.sum() == (rows & wanted).sum() == 100
+    vectors = artifacts.embeddings().vectors.copy()
+    vectors[~rows] += 7
+    write_catalogue(artifacts, vectors)
+    assert fit(100) == drawn
+    vectors[np.flatnonzero(rows)[0]] += 7
+    write_catalogue(artifacts, vectors)
+    assert fit(100)[0] != drawn[0]
+
+
 @pytest.mark.parametrize("policy", ["suffix", "reassign", "sinkhorn"])
 def test_assign_publishes_one_id_an_item(artifacts: Artifacts, policy: str) -> None:
     train(params(), artifacts, "rq_kmeans")
@@ -161,7 +186,7 @@ def test_a_bad_vector_is_named_by_its_item_and_nothing_is_written(artifacts: Art
     vectors = artifacts.embeddings().vectors.copy()
     vectors[42, 0] = np.nan
     write_catalogue(artifacts, vectors)
-    with pytest.raises(BadInput, match=r"item 'i0042' \(row 42\) holds NaN"):
+    with pytest.raises(BadInput, match="the vector of item 'i0042' holds NaN"):
         train(params(), artifacts, "rq_kmeans")
     assert not artifacts.layout.stage("train", "rq_kmeans").exists()
 

@@ -66,7 +66,8 @@ def read_catalogue(here: Workspace) -> Catalogue:
     """The catalogue of the workspace; `BadInput` where ingest, embed or pairs have not run."""
     from sidmint.choosing.questions import Catalogue
     from sidmint.contracts import Items
-    from sidmint.stages.train import fitted_rows
+    from sidmint.seeds import seed_for
+    from sidmint.stages.train import drawn_rows, fitted_rows
     from sidmint.tokenizers import check_vectors
 
     artifacts, params = here.artifacts, here.params
@@ -77,9 +78,10 @@ def read_catalogue(here: Workspace) -> Catalogue:
     if Items.CATEGORIES in items.columns:
         categories = tuple(items[Items.CATEGORIES].cast(pl.String).to_list())
     champion = _champion(here, embeddings.item_ids)
+    wanted, drawing = fitted_rows(artifacts, params.train.fit_on), params.train.fit_rows
     return Catalogue(
         vectors=vectors,
-        fitted=fitted_rows(artifacts, params.train.fit_on),
+        fitted=drawn_rows(wanted, drawing, seed_for(params.seed, "train", "rows")),
         pairs=artifacts.pairs(),
         categories=categories,
         questions=_questions(here, vectors),

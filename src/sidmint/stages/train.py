@@ -14,7 +14,7 @@ from sidmint.errors import BadInput
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.seeds import seed_for
-from sidmint.types import Outcome, Pairs
+from sidmint.types import Floats, Outcome, Pairs
 
 if TYPE_CHECKING:
     from sidmint.tokenizers import CurvePoint, TrainingLog
@@ -23,22 +23,22 @@ RESULT_VERSION = 4
 
 
 def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
-    """Fit `tokenizer` on the items that `train.fit_on` says; keep its curve.
+    """Fit `tokenizer` on the items that `train.fit_on` says, or on a draw of them; keep its curve.
 
-    The headline says in words which level collapsed, if one did: the gate will refuse it.
-    Where several processes share the fit, the first alone writes.
+    Vectors of other items are not read. The headline says in words which level collapsed, if one
+    did: the gate will refuse it. Where several processes share the fit, the first alone writes.
     """
     from sidmint.quantization.collective import rank
     from sidmint.tokenizers import GradientTokenizer, check_vectors, make_tokenizer, storage
 
     model = make_tokenizer(tokenizer, params.tokenizers.get(tokenizer, {}))
-    embeddings = artifacts.embeddings()
-    vectors = check_vectors(embeddings.vectors, item_ids=embeddings.item_ids)
-    fitted = fitted_rows(artifacts, params.train.fit_on)
+    wanted = fitted_rows(artifacts, params.train.fit_on)
+    fitted = drawn_rows(wanted, params.train.fit_rows, seed_for(params.seed, "train", "rows"))
+    vectors = check_vectors(*_vectors_of(artifacts, fitted))
     pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
     seed = seed_for(params.seed, "train", tokenizer)
     categories = _categories(artifacts, fitted) if model.uses_categories else None
-    given = (vectors[fitted], pairs, seed, params.train.device, track, categories)
+    given = (vectors, pairs, seed, params.train.device, track, categories)
     if isinstance(model, GradientTokenizer) and model.uses_collaborative:
         known = artifacts.collaborative()
         log = model.fit(*given, collaborative=None if known is None else known[fitted])
@@ -50,7 +50,8 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
             storage.save(model, out.folder, params.train.fit_on, int(fitted.sum()))
             out.table("curve", _curve_table(log.curve))
             out.metrics(metrics)
-    said = [f"{tokenizer}: fitted on {fitted.sum():,} {params.train.fit_on} items"]
+    drawn = "" if fitted.sum() == wanted.sum() else f" of {wanted.sum():,}"
+    said = [f"{tokenizer}: fitted on {fitted.sum():,}{drawn} {params.train.fit_on} items"]
     said += log.collapsed or [_usage_words(log.perplexities, model.config.sizes)]
     said += log.notes
     return Outcome("; ".join(said), metrics)
@@ -94,6 +95,29 @@ def fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:
             "all, else lower ingest.cold_share"
         )
     return np.asarray(fitted)
+
+
+def drawn_rows(
+    wanted: npt.NDArray[np.bool_], fit_rows: int | None, seed: int
+) -> npt.NDArray[np.bool_]:
+    """At most `fit_rows` of the `wanted` rows, drawn without replacement, as a mask (N,).
+
+    None draws nothing: all of them. The same rows for every tokenizer of a seed.
+    """
+    rows = np.flatnonzero(wanted)
+    if fit_rows is None or fit_rows >= len(rows):
+        return wanted
+    drawn = np.zeros_like(wanted)
+    drawn[np.random.default_rng(seed).choice(rows, fit_rows, replace=False)] = True
+    return drawn
+
+
+def _vectors_of(
+    artifacts: Artifacts, fitted: npt.NDArray[np.bool_]
+) -> tuple[Floats, None, list[str]]:
+    """What `check_vectors` takes: the fitted rows alone, any dimension, their item ids."""
+    item_ids = artifacts.items()[Items.ITEM_ID].filter(fitted).to_list()
+    return artifacts.array("embed", "embeddings")[fitted].astype(np.float32), None, item_ids
 
 
 def _renumbered(pairs: Pairs, fitted: npt.NDArray[np.bool_]) -> Pairs:

@@ -195,7 +195,7 @@ def check_vectors(
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         row = int(bad[0])
-        who = f"row {row}" if item_ids is None else f"item {item_ids[row]!r} (row {row})"
+        who = f"row {row}" if item_ids is None else f"item {item_ids[row]!r}"
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise BadInput(f"the vector of {who}{more} holds NaN or infinity; mend the embeddings")
     return values
