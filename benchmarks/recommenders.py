@@ -2,10 +2,11 @@
 
     python benchmarks/recommenders.py --data FOLDER [--catalogues beauty] [--seeds 7]
                                       [--only rq_vae,sasrec] [--ties file] [--processes 2]
-                                      [--page-only]
+                                      [--backbone causal] [--page-only]
 
 FOLDER is that of benchmarks/quality.py. A row is one recommender on one table of ids: every
-tokenizer under the same `causal` backbone, and the recommenders that use no id. Protocol
+tokenizer under the same `causal` backbone, and the recommenders that use no id; tables named by
+`--only` under another of `BACKBONES`, which take longer. Protocol
 leave-one-out, history not masked, the checkpoint chosen on validation, hits counted by items.
 A finished row is one line of docs/results/recommenders.jsonl that says all it depends on; what
 is there is not made again, and the page is written anew after every row.
@@ -38,6 +39,7 @@ from sidmint.recommenders import RECOMMENDERS, IdTable, Sequences
 from sidmint.recommenders.cases import TEST, TRAIN, VALIDATION, Split, split_sequences
 from sidmint.recommenders.id_table import with_suffix
 from sidmint.recommenders.storage import make_recommender
+from sidmint.recommenders.tiger import QUASID_BACKBONE
 from sidmint.seeds import seed_for
 from sidmint.semantic_ids import resolve_by_suffix
 from sidmint.stages.train import RESULT_VERSION as TOKENIZER_VERSION
@@ -58,6 +60,24 @@ BACKBONE = {
     "validation_users": 5000,
 }
 """`causal`, the same for every table, sized for six minutes of two cores."""
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "causal": BACKBONE,
+    "tiger": {
+        **QUASID_BACKBONE.model_dump(exclude_unset=True),
+        "epochs": 30,
+        "check_every": 3,
+        "validation_users": 2000,
+    },
+    "parallel": {
+        "batch_size": 128,
+        "learning_rate": 3e-3,
+        "epochs": 36,
+        "check_every": 4,
+        "validation_users": 5000,
+    },
+}
+"""Who may use a table: the common backbone, QuaSID A.2's, and RPG's for long ids."""
 
 WITHOUT_IDS: dict[str, dict[str, Any]] = {
     "popularity": {},
@@ -176,8 +196,8 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     for seed in map(int, arguments.seeds.split(",")):
         for catalogue in arguments.catalogues.split(","):
             for name in names:
-                kind = name if name in WITHOUT_IDS else "causal"
-                settings = WITHOUT_IDS.get(name, BACKBONE)
+                kind = name if name in WITHOUT_IDS else arguments.backbone
+                settings = WITHOUT_IDS.get(name, BACKBONES[arguments.backbone])
                 recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
                 if name in WITHOUT_IDS:
                     yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)
@@ -282,6 +302,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--catalogues", default="beauty")
     parser.add_argument("--seeds", default="7")
     parser.add_argument("--only", help="names of rows, comma-separated; all by default")
+    parser.add_argument("--backbone", choices=tuple(BACKBONES), default="causal")
     parser.add_argument("--ties", choices=("file", "shuffled"), default="file")
     parser.add_argument("--processes", type=int, default=2, help="rows at a time, a thread each")
     parser.add_argument("--page-only", action="store_true", help="write the page from the rows")
