@@ -18,11 +18,16 @@ import math
 import torch
 from torch import Tensor
 
+from sidmint.devices import in_blocks
 from sidmint.quantization.groups import Groups, possible, where
 from sidmint.quantization.products import Kind, fast_product, float32_error, norms
 
 SCORES_IN_CACHE = 1 << 20
 """Scores a block: 4 MB of float32, so that they are read again before they leave the cache."""
+
+SCORES_ON_CUDA = 1 << 28
+"""The same on a device, which has no use for a small block: 1 GB, where a quarter of what is free
+holds it. A block of a million scores leaves a large chip waiting for the next launch."""
 
 VALUES_IN_FLIGHT = 1 << 22
 """Float64 values a piece of the exact comparison."""
@@ -81,18 +86,21 @@ class Assigner:
         """The codes (N,) int64 of these points; see `nearest`."""
         points_Nd = points_Nd.detach()
         codes_N = torch.empty(len(points_Nd), dtype=torch.int64, device=points_Nd.device)
-        scores = SCORES_IN_CACHE * (1 if self.groups is None else 2)
-        block = max(64, scores // len(self.distinct_Kd))
-        for start in range(0, len(points_Nd), block):
-            points_Bd = points_Nd[start : start + block]
-            moved_Bd = self._moved(points_Bd)
-            codes_B = (
-                None if self.groups is None else self._by_coarse(self.groups, points_Bd, moved_Bd)
-            )
-            if codes_B is None:
-                codes_B = self._by_float32(points_Bd, moved_Bd)
-            codes_N[start : start + block] = codes_B
+        scores = _scores_at_once(points_Nd.device) * (1 if self.groups is None else 2)
+
+        def assign(rows: slice) -> None:
+            codes_N[rows] = self._of_block(points_Nd[rows])
+
+        in_blocks(assign, len(points_Nd), max(64, scores // len(self.distinct_Kd)))
         return codes_N if self.code_of is None else self.code_of[codes_N]
+
+    def _of_block(self, points_Bd: Tensor) -> Tensor:
+        moved_Bd = self._moved(points_Bd)
+        if self.groups is not None:
+            codes_B = self._by_coarse(self.groups, points_Bd, moved_Bd)
+            if codes_B is not None:
+                return codes_B
+        return self._by_float32(points_Bd, moved_Bd)
 
     def _moved(self, rows_Bd: Tensor) -> Tensor:
         """Rows centred and scaled; as they are where nothing is gained by it."""
@@ -145,6 +153,14 @@ class Assigner:
         rows_R, rows_P = torch.unique(rows_P, return_inverse=True)
         codes_B[rows_R] = _settle(points_Bd[rows_R], self.distinct_Kd, rows_P, codes_P)
         return codes_B
+
+
+def _scores_at_once(device: torch.device) -> int:
+    """Scores of a block on `device`."""
+    if device.type != "cuda":
+        return SCORES_IN_CACHE
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(SCORES_IN_CACHE, min(SCORES_ON_CUDA, free // 16))
 
 
 def first_of_equals(codewords_Kd: Tensor) -> Tensor | None:
