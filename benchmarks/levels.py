@@ -20,17 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import yaml
-from quality import LEVEL_ROWS, Catalogue, Run, load_catalogue, write_pages
+from quality import LEVEL_ROWS, Catalogue, Run, catalogue_of, fit_all, load_catalogue, write_pages
 from quality_runs import RUNS, settings_of
 from row_files import read_lines
 
 from sidmint.catalogue import build_catalogue
-from sidmint.contracts import Interactions, Items
+from sidmint.contracts import Items
 from sidmint.diagnostics.code_counts import count_codes
 from sidmint.embedding import ENCODERS, item_texts, unit_norm
-from sidmint.pairs import swing
 from sidmint.params import parse_params
 from sidmint.seeds import seed_for
 from sidmint.sources import SOURCES, SourceFiles
@@ -83,14 +81,9 @@ def _built_in() -> Catalogue:
     raw = SOURCES["synthetic"](params.ingest, SourceFiles(), params.seed)
     items = raw.items.sort(Items.ITEM_ID)
     built = build_catalogue(items, raw.interactions, min_interactions=5, cold_share=0.0, seed=0)
-    rows = items.select(Items.ITEM_ID).with_row_index("row")
-    training = built.interactions.filter(pl.col(Interactions.SPLIT) == "train")
-    numbered = training.join(rows, on=Interactions.ITEM_ID, maintain_order="left")
-    users = numbered[Interactions.USER_ID].rank("dense").to_numpy()
-    pairs = swing(users, numbered["row"].to_numpy(), num_items=len(items))
     vectors = ENCODERS["wordllama"]("").encode(item_texts(params.embed.template, items))
     ids = items[Items.ITEM_ID].to_list()
-    return Catalogue(unit_norm(vectors, ids), pairs, items[Items.CATEGORIES].to_list())
+    return catalogue_of(items, built.interactions, unit_norm(vectors, ids))
 
 
 def _measure(run: Run, data: Path) -> dict[str, Any]:
@@ -102,9 +95,7 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
     catalogue = _catalogue(run.catalogue, data)
     tokenizer = make_tokenizer(run.name, _settings(run.catalogue, run.name))
     categories = catalogue.categories if tokenizer.uses_categories else None
-    pairs = catalogue.pairs if tokenizer.uses_pairs else None
-    seed = seed_for(run.seed, "train", run.name)
-    tokenizer.fit(catalogue.vectors, pairs, seed, "cpu", categories=categories)
+    fit_all(tokenizer, catalogue, seed_for(run.seed, "train", run.name))
     codes = tokenizer.encode(catalogue.vectors, categories=categories)
     found = count_codes(codes, tokenizer.config.sizes).metrics()
     levels = range(1, len(tokenizer.config.sizes) + 1)

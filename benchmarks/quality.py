@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -32,10 +32,12 @@ from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Interactions, Items
 from sidmint.diagnostics.diagnosis import Subject, diagnose_subject
 from sidmint.pairs import swing
-from sidmint.progress import silent
 from sidmint.seeds import seed_for
 from sidmint.stages.train import RESULT_VERSION
 from sidmint.types import Floats, Pairs
+
+if TYPE_CHECKING:
+    from sidmint.tokenizers import Tokenizer, TrainingLog
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ROWS, PAGE = DOCS / "results" / "quality.jsonl", DOCS / "RESULTS.md"
@@ -117,16 +119,17 @@ def load_catalogue(folder: Path) -> Catalogue:
     )
     if len(built.items) != len(items):
         raise SystemExit(f"{folder} is not 5-core: items would be dropped, which the papers keep")
-    rows = items.select(Items.ITEM_ID).with_row_index("row")
-    training = built.interactions.filter(pl.col(Interactions.SPLIT) == "train")
-    numbered = training.join(rows, on=Interactions.ITEM_ID, maintain_order="left")
-    pairs = swing(
-        numbered[Interactions.USER_ID].rank("dense").to_numpy(),
-        numbered["row"].to_numpy(),
-        num_items=len(items),
-    )
     vectors = np.load(folder / "minilm_l6_v2.npy").astype(np.float32)
+    return catalogue_of(items, built.interactions, vectors)
+
+
+def catalogue_of(items: pl.DataFrame, interactions: pl.DataFrame, vectors: Floats) -> Catalogue:
+    """`items` with what the training events among `interactions` tell of them."""
+    rows = items.select(Items.ITEM_ID).with_row_index("row")
+    training = interactions.filter(pl.col(Interactions.SPLIT) == "train")
+    numbered = training.join(rows, on=Interactions.ITEM_ID, maintain_order="left")
     users = numbered[Interactions.USER_ID].rank("dense").to_numpy() - 1
+    pairs = swing(users, numbered["row"].to_numpy(), num_items=len(items))
     known = factorised(users, numbered["row"].to_numpy(), len(items))
     return Catalogue(vectors, pairs, items[Items.CATEGORIES].to_list(), known)
 
@@ -182,22 +185,29 @@ def _cached_catalogue(folder: Path) -> Catalogue:
     return load_catalogue(folder)
 
 
+def fit_all(tokenizer: Tokenizer, catalogue: Catalogue, seed: int) -> TrainingLog:
+    """Fit `tokenizer` on every item of `catalogue`, with what else of it the tokenizer reads."""
+    from sidmint.tokenizers import GradientTokenizer
+
+    pairs = catalogue.pairs if tokenizer.uses_pairs else None
+    if isinstance(tokenizer, GradientTokenizer) and tokenizer.uses_collaborative:
+        known = catalogue.collaborative
+        return tokenizer.fit(catalogue.vectors, pairs, seed, "cpu", collaborative=known)
+    categories = catalogue.categories if tokenizer.uses_categories else None
+    return tokenizer.fit(catalogue.vectors, pairs, seed, "cpu", categories=categories)
+
+
 def _measure(run: Run, data: Path) -> dict[str, Any]:
     import torch
 
-    from sidmint.tokenizers import GradientTokenizer, make_tokenizer
+    from sidmint.tokenizers import make_tokenizer
 
     torch.set_num_threads(1)
     catalogue = _cached_catalogue(data / run.catalogue)
     tokenizer = make_tokenizer(run.name, RUNS[run.name])
     categories = catalogue.categories if tokenizer.uses_categories else None
-    pairs = catalogue.pairs if tokenizer.uses_pairs else None
-    given = (catalogue.vectors, pairs, seed_for(run.seed, "train", run.name), "cpu", silent)
     started = time.process_time()
-    if isinstance(tokenizer, GradientTokenizer) and tokenizer.uses_collaborative:
-        log = tokenizer.fit(*given, collaborative=catalogue.collaborative)
-    else:
-        log = tokenizer.fit(*given, categories)
+    log = fit_all(tokenizer, catalogue, seed_for(run.seed, "train", run.name))
     cpu_s = time.process_time() - started
     vectors = catalogue.vectors
     subject = Subject(
