@@ -4,9 +4,9 @@
 
 Residual k-means on 1, 3, 10, 30 and 100 % of the items, then every item coded: relative squared
 error over all of them, over those that the fit did not read, and the collision rate. Two
-catalogues: 200,000 x 128 synthetic vectors shaped like text embeddings at 3 x 1,024, and, where
-FOLDER has them, the MiniLM vectors of Beauty and Toys together (24,025 x 384) at 3 x 64. A finished
-row is not made again.
+catalogues: 200,000 x 128 synthetic vectors shaped like text embeddings at 3 x 256, and, where
+FOLDER has them, the MiniLM vectors of Beauty and Toys together (24,025 x 384) at 3 x 64. A row says
+why where so few items leave too few distinct residuals. A finished row is not made again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from row_files import read_lines
 
 from sidmint.diagnostics import reconstruction
+from sidmint.errors import BadInput
 from sidmint.seeds import seed_for
 from sidmint.semantic_ids import shared_codes
 from sidmint.stages.train import drawn_rows
@@ -32,7 +33,7 @@ from sidmint.types import Floats
 
 ROWS = Path(__file__).resolve().parents[1] / "docs" / "results" / "fit_rows.jsonl"
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
-SIZES = {"synthetic": [1024] * 3, "beauty_and_toys": [64] * 3}
+SIZES = {"synthetic": [256] * 3, "beauty_and_toys": [64] * 3}
 
 
 def main() -> None:
@@ -66,16 +67,21 @@ def _measure(vectors: Floats, sizes: list[int], share: float, seed: int) -> dict
     tokenizer = make_tokenizer("rq_kmeans", {"sizes": sizes})
     everybody = np.ones(len(vectors), dtype=bool)
     read = drawn_rows(everybody, round(share * len(vectors)), seed_for(seed, "train", "rows"))
-    started = time.process_time()
-    tokenizer.fit(vectors[read], seed=seed, device="cpu")
-    fit_s = time.process_time() - started
-    codes = tokenizer.encode(vectors)
-    back, mean = tokenizer.reconstruct(codes), vectors.mean(axis=0, dtype=np.float64)
-    found = {
+    described = {
         "fit_rows": int(read.sum()),
         "num_items": len(vectors),
         "num_dimensions": vectors.shape[1],
         "sizes": sizes,
+    }
+    started = time.process_time()
+    try:
+        tokenizer.fit(vectors[read], seed=seed, device="cpu")
+    except BadInput as error:
+        return described | {"refused": str(error)}
+    fit_s = time.process_time() - started
+    codes = tokenizer.encode(vectors)
+    back, mean = tokenizer.reconstruct(codes), vectors.mean(axis=0, dtype=np.float64)
+    found = described | {
         "fit_cpu_s": round(fit_s, 1),
         "relative_mse": _rounded(reconstruction(vectors, back, mean).relative_mse),
         "collision_rate": _rounded(shared_codes(codes).collision_rate),
