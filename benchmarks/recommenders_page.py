@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from recommender_rows import RESULT_VERSION
+from recommenders_plot import Group, write_plot
 from recommenders_printed import DEEP_DIVE_NDCG, TABLE_2, TABLE_3, TABLE_5, TIGER
 from row_files import read_lines
 from scipy.stats import spearmanr
@@ -19,6 +20,7 @@ Row = Mapping[str, Any]
 QUALITY = Path(__file__).resolve().parents[1] / "docs" / "results" / "quality.jsonl"
 ALIGNMENT = QUALITY.with_name("alignment.jsonl")
 CONTROLS = ("random", "lsh", "category")
+PLOT = "recommenders.svg"
 FLOORS = ("popularity", "last_item", "semantic_knn")
 HR, NDCG = "recommend_hr_at_10", "recommend_ndcg_at_10"
 
@@ -38,6 +40,8 @@ there are several; with one seed a difference below .002 in NDCG@10 says nothing
 
 Do not set these rows beside those of another code base: only ratios between rows of one backbone
 can be compared with the papers' ratios.
+
+![NDCG@10 of every row, ties in file order: a point a seed](recommenders.svg)
 """
 
 _ASKED = ("champion", "raw", "aligned")
@@ -66,11 +70,11 @@ _COLUMNS = (
 
 def write_page(rows: Sequence[Row], path: Path) -> None:
     """Write the page; a section a catalogue and order of ties."""
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    sections: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row["catalogue"], row["ties"]].append(row)
+        sections[row["catalogue"], row["ties"]].append(row)
     parts = [_INTRODUCTION, _older(rows)]
-    for (catalogue, ties), members in sorted(groups.items()):
+    for (catalogue, ties), members in sorted(sections.items()):
         parts.append(f"\n## {catalogue.capitalize()}, ties in {_ORDERS[ties]}\n\n{_table(members)}")
         parts.append(_floors(members))
         if ties == "file":
@@ -78,6 +82,22 @@ def write_page(rows: Sequence[Row], path: Path) -> None:
             parts += [_hamr(members, catalogue), _ablations(members, catalogue)]
     parts += [_alignment(read_lines(ALIGNMENT)), _prediction(rows)]
     path.write_text("".join(parts), encoding="utf-8")
+    groups = {
+        catalogue: _named(members)
+        for (catalogue, ties), members in sorted(sections.items())
+        if ties == "file"
+    }
+    write_plot(groups, {name: figures[1] for name, figures in TIGER.items()}, path.parent / PLOT)
+
+
+def _named(rows: Sequence[Row]) -> list[Group]:
+    """The groups of `_table` as the picture wants them."""
+    found = []
+    for (name, recommender), members in _by_name(rows):
+        kind = "control" if name in CONTROLS else "learned" if name else "no ids"
+        called = name if recommender == "causal" else f"{name}, {recommender}".removeprefix(", ")
+        found.append((called, kind, [row["metrics"][NDCG] for row in members]))
+    return found
 
 
 def _alignment(rows: Sequence[Row]) -> str:
