@@ -26,6 +26,7 @@ from sidmint.contracts import Items
 from sidmint.errors import BadInput, SidmintError
 from sidmint.layout import Layout, safe_name
 from sidmint.neighbours import load_index, save_index
+from sidmint.rows import Rows, rows_made
 from sidmint.types import Embeddings, Floats, Ints, Pairs
 
 
@@ -164,6 +165,10 @@ class Artifacts:
         item_ids = tuple(self.items()["item_id"].to_list())
         return Embeddings(item_ids, self.array("embed", "embeddings").astype(np.float32))
 
+    def vectors(self) -> Rows:
+        """Item vectors as float32, in the row order of `items()`; many stay in their file."""
+        return rows_made(self.array("embed", "embeddings"), _as_float32)
+
     def collaborative(self) -> Floats | None:
         """What a recommender knows of the items, rows as `items()`, NaN for nothing; or None.
 
@@ -206,6 +211,10 @@ class Artifacts:
                 "every stage up to date"
             )
         return path
+
+
+def _as_float32(stored: npt.NDArray[Any]) -> Floats:
+    return stored.astype(np.float32)
 
 
 def require_numbers(metrics: Any, where: str) -> dict[str, float]:

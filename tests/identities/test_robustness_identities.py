@@ -115,7 +115,7 @@ def test_how_many_items_are_encoded_at_once_does_not_matter(monkeypatch, rows):
     latent = rng().standard_normal((1000, 3)).astype(np.float32)
     encode = walk(rng(1).standard_normal((9, 3)))
     wanted = robustness_sweep(encode, latent, (0.3, 1.0), rng(8))
-    monkeypatch.setattr(sys.modules[robustness.__module__], "_ROWS", rows)
+    monkeypatch.setattr(sys.modules[robustness.__module__], "ROWS_AT_ONCE", rows)
     assert robustness_sweep(encode, latent, (0.3, 1.0), rng(8)) == wanted
 
 

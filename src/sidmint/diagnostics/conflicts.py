@@ -12,6 +12,7 @@ from sidmint.diagnostics.collisions import vector_numbers
 from sidmint.diagnostics.prefixes import prefix_order
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
+from sidmint.rows import Rows
 from sidmint.types import Floats, Ints, Pairs
 
 _TILE = 2048
@@ -45,32 +46,34 @@ class QualifiedCollisions:
 
 
 def qualified_collisions(
-    codes: Ints, embeddings: Floats, pairs: Pairs, cosine: float, track: Track = silent
+    codes: Ints, embeddings: Rows, pairs: Pairs, cosine: float, track: Track = silent
 ) -> QualifiedCollisions:
     """Split the collided pairs of `codes` (N, L) into benign pairs and conflicts.
 
     A pair is benign if its `embeddings` (N, D) are identical or have a cosine of at least
     `cosine`, or if it is in `pairs` in either direction; a zero vector is near nothing but
-    another zero vector. Every collided pair is looked at and none is stored: memory is bounded,
-    and time grows with the square of the largest bucket (a table collapsed into one bucket of
-    500,000 items costs 10^14 operations).
+    another zero vector. Every collided pair is looked at and none is stored: memory is bounded
+    by a tile and some 30 bytes an item, and time grows with the square of the largest bucket (a
+    table collapsed into one bucket of 500,000 items costs 10^14 operations).
     """
     if len(codes) != len(embeddings):
         raise BadInput(f"{len(codes)} rows of codes do not fit {len(embeddings)} embeddings")
     buckets = _collided_buckets(codes)
     inside = _pairs_inside(pairs, buckets)
-    unit, numbers = _unit_rows(embeddings), vector_numbers(embeddings)
+    numbers = vector_numbers(embeddings)
     in_conflict = np.zeros(len(codes), dtype=np.bool_)
     num_benign = 0
     for tile in track(list(buckets.tiles()), "judging collisions"):
         left, right = buckets.members_of(tile)
-        related = np.matmul(unit[left], unit[right].transpose(0, 2, 1)) >= cosine
+        on_diagonal = tile.row == tile.column
+        unit_left = _unit_rows(embeddings, left)
+        unit_right = unit_left if on_diagonal else _unit_rows(embeddings, right)
+        related = np.matmul(unit_left, unit_right.transpose(0, 2, 1)) >= cosine
         related |= numbers[left][:, :, None] == numbers[right][:, None, :]
         _relate(related, tile, inside)
         for side, axis in ((left, 2), (right, 1)):
             in_conflict[side] |= ~related.all(axis=axis)
         num_related = int(np.count_nonzero(related))
-        on_diagonal = tile.row == tile.column
         # A tile on the diagonal holds every pair twice, and each item with itself.
         num_benign += (num_related - left.size) // 2 if on_diagonal else num_related
     sizes = np.diff(buckets.starts)
@@ -160,6 +163,9 @@ def _relate(related: npt.NDArray[np.bool_], tile: _Tile, inside: npt.NDArray[np.
     related[tuple(where.T)] = True
 
 
-def _unit_rows(vectors: Floats) -> Floats:
+def _unit_rows(embeddings: Rows, members: npt.NDArray[np.int64]) -> Floats:
+    """The embeddings of `members` (buckets, places), of norm 1 where they are not zero."""
+    vectors = embeddings[members.ravel()]
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
+    unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return np.asarray(unit.reshape(*members.shape, -1))

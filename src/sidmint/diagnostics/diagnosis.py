@@ -19,18 +19,18 @@ from sidmint.diagnostics.utilization import Branching, Utilization
 from sidmint.errors import BadInput
 from sidmint.information import LevelInformation, information
 from sidmint.progress import Track, silent
+from sidmint.rows import ROWS_AT_ONCE, Rows, mean_of
 from sidmint.types import Codebooks, Floats, Ints, Pairs
 
 QUOTED_KAPPA = 1.0
 """The noise that overlap and robustness metrics are quoted at; every sweep contains it."""
 
-_ROWS = 65_536
-"""Items reconstructed at once."""
-
 
 @dataclass(frozen=True)
 class Subject:
     """What is diagnosed: N items as vectors (N, D), latent (N, d) and raw codes (N, L).
+
+    Vectors and latent may lie in a file: they are read a piece at a time, several times.
 
     `reconstruct(codes, num_levels)` gives (n, D) vectors back from the first levels of codes.
     `variances` are those of codes that are Gaussians, one array a level; None for all others.
@@ -38,8 +38,8 @@ class Subject:
     latent, or where robustness is not to be measured. Its noise is drawn from `noise_seed`.
     """
 
-    vectors: Floats
-    latent: Floats
+    vectors: Rows
+    latent: Rows
     codes: Ints
     codebooks: Codebooks
     reconstruct: Callable[[Ints, int], Floats]
@@ -157,7 +157,7 @@ def diagnose_subject(
     )
 
 
-def _noise(latent: Floats, kappas: Sequence[float]) -> dict[float, float]:
+def _noise(latent: Rows, kappas: Sequence[float]) -> dict[float, float]:
     """The standard deviation of the noise by kappa, rising; the quoted one is always there."""
     swept = sorted({*kappas, QUOTED_KAPPA})
     if swept[0] <= 0:
@@ -198,8 +198,7 @@ def _errors_by_level(
 ) -> tuple[tuple[Reconstruction, ...], tuple[Reconstruction, ...]]:
     """Reconstruction after each level, in input space and in latent space."""
     levels = track(range(1, subject.codes.shape[1] + 1), "reconstructing")
-    # float64: rows are added one by one, and float32 would lose digits over a large catalogue.
-    means = [table.mean(axis=0, dtype=np.float64) for table in (subject.vectors, subject.latent)]
+    means = [mean_of(table) for table in (subject.vectors, subject.latent)]
     by_level = [
         [total(parts) for parts in zip(*_errors(subject, level, *means), strict=True)]
         for level in levels
@@ -214,8 +213,8 @@ def _errors(
     input_mean: npt.NDArray[np.float64],
     latent_mean: npt.NDArray[np.float64],
 ) -> Iterator[tuple[Reconstruction, Reconstruction]]:
-    for start in range(0, len(subject.codes), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, len(subject.codes), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
         back = subject.reconstruct(subject.codes[rows], level)
         quantized = subject.codebooks.decode(subject.codes[rows], level)
         yield (

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sidmint.diagnostics.kernels import Doubles, kernel_sums
 from sidmint.errors import BadInput
+from sidmint.rows import Rows, mean_of
 from sidmint.types import Floats
 
 _VALUES_AT_ONCE = 1 << 16
@@ -105,16 +106,17 @@ def effective_codebook_size(codewords: Floats, prior: npt.ArrayLike, sigma: floa
     return overlap(codewords, prior, (sigma,))[0].effective_codebook_size
 
 
-def latent_variance(latent: Floats) -> float:
+def latent_variance(latent: Rows) -> float:
     """Mean over dimensions of the variance of `latent` (N, d): the unit of kappa.
 
     The noise of a sweep is sigma^2 = kappa * latent_variance; DRQ 5.3 says only that noise is
     scaled by the empirical latent variance, so the factor kappa is our reading.
     """
-    mean = latent.mean(axis=0, dtype=np.float64)
+    mean = mean_of(latent)
     height = max(1, _VALUES_AT_ONCE // latent.shape[1])
     pieces = (latent[start : start + height] - mean for start in range(0, len(latent), height))
-    variance = float(sum(np.square(piece).sum() for piece in pieces) / latent.size)
+    squares = sum(np.square(piece).sum() for piece in pieces)
+    variance = float(squares / (len(latent) * latent.shape[1]))
     if not variance > 0:
         raise BadInput(
             "all latent vectors are the same, so noise has no scale; the encoder has collapsed: "

@@ -11,13 +11,11 @@ import numpy.typing as npt
 from sidmint.diagnostics.overlap import check_noise
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
+from sidmint.rows import ROWS_AT_ONCE, Rows
 from sidmint.types import Floats, Ints
 
 Encode = Callable[[Floats], Ints]
 """Latent vectors (n, d) -> codes (n, L); the codes of a row depend on that row alone."""
-
-_ROWS = 65_536
-"""Items encoded at once."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Robustness:
 
 
 def robustness(
-    encode: Encode, latent: Floats, sigma: float, generator: np.random.Generator
+    encode: Encode, latent: Rows, sigma: float, generator: np.random.Generator
 ) -> Robustness:
     """`Robustness` at noise `sigma`; see `robustness_sweep`."""
     return robustness_sweep(encode, latent, (sigma,), generator)[0]
@@ -39,7 +37,7 @@ def robustness(
 
 def robustness_sweep(
     encode: Encode,
-    latent: Floats,
+    latent: Rows,
     sigmas: Sequence[float],
     generator: np.random.Generator,
     track: Track = silent,
@@ -60,11 +58,11 @@ def robustness_sweep(
     one more for each sigma.
     """
     check_noise(sigmas)
-    if latent.ndim != 2 or len(latent) == 0:
+    if len(latent.shape) != 2 or len(latent) == 0:
         raise BadInput(f"robustness wants latent vectors (N, d), got shape {latent.shape}")
     counts = np.zeros((len(sigmas), 2, 1), dtype=np.int64)
-    for start in track(range(0, len(latent), _ROWS), "encoding under noise"):
-        piece = np.asarray(latent[start : start + _ROWS], dtype=np.float32)
+    for start in track(range(0, len(latent), ROWS_AT_ONCE), "encoding under noise"):
+        piece = np.asarray(latent[start : start + ROWS_AT_ONCE], dtype=np.float32)
         noise = generator.standard_normal(piece.shape, dtype=np.float32)
         before = encode(piece)
         after = (encode(piece + np.float32(sigma) * noise) for sigma in sigmas)

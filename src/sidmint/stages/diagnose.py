@@ -17,6 +17,7 @@ from sidmint.diagnostics import diagnosis, tables
 from sidmint.diagnostics.robustness import Encode
 from sidmint.params import Params
 from sidmint.progress import Track, silent
+from sidmint.rows import rows_made
 from sidmint.seeds import generator_for, seed_for
 from sidmint.types import Floats, Ints, Outcome
 
@@ -36,10 +37,10 @@ def diagnose(
     from sidmint.tokenizers import storage
 
     model = storage.load(artifacts.folder("train", tokenizer))
-    vectors = artifacts.embeddings().vectors
+    vectors = artifacts.vectors()
     subject = diagnosis.Subject(
         vectors=vectors,
-        latent=model.latent(vectors),
+        latent=rows_made(vectors, model.latent),
         codes=artifacts.codes("codes", tokenizer),
         codebooks=model.codebooks(),
         reconstruct=model.reconstruct,
