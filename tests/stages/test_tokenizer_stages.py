@@ -141,6 +141,19 @@ def test_a_fit_on_drawn_rows_reads_these_and_no_others(artifacts: Artifacts) -> 
     assert fit(100)[0] != drawn[0]
 
 
+@pytest.mark.parametrize("name", ["rq_kmeans", "small"])
+def test_items_encoded_a_piece_at_a_time_get_the_same_bytes(
+    artifacts: Artifacts, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(params(), artifacts, name)
+    assign(params(), artifacts, name)
+    expected = bytes_of(artifacts.folder("assign", name))
+    for rows in (1, 37):
+        monkeypatch.setattr("sidmint.stages.assign.ROWS_AT_ONCE", rows)
+        assign(params(), artifacts, name)
+        assert bytes_of(artifacts.folder("assign", name)) == expected
+
+
 @pytest.mark.parametrize("policy", ["suffix", "reassign", "sinkhorn"])
 def test_assign_publishes_one_id_an_item(artifacts: Artifacts, policy: str) -> None:
     train(params(), artifacts, "rq_kmeans")

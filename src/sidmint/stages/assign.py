@@ -13,6 +13,7 @@ from sidmint.artifacts import Artifacts
 from sidmint.contracts import SemanticIds as Columns
 from sidmint.params import AssignParams, Params, SinkhornParams
 from sidmint.progress import Track, silent
+from sidmint.rows import ROWS_AT_ONCE, Rows
 from sidmint.semantic_ids import (
     SemanticIds,
     SharedCodes,
@@ -22,7 +23,7 @@ from sidmint.semantic_ids import (
     resolve_by_suffix,
     shared_codes,
 )
-from sidmint.types import Codes, Floats, Ints, Outcome
+from sidmint.types import Codes, Ints, Outcome
 
 if TYPE_CHECKING:
     from sidmint.tokenizers import Tokenizer
@@ -32,29 +33,48 @@ RESULT_VERSION = 2
 
 def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
     """Encode all items, cold ones too, and resolve collisions as `assign.resolution` says."""
-    from sidmint.tokenizers import check_vectors, storage
+    from sidmint.tokenizers import storage
 
     model = storage.load(artifacts.folder("train", tokenizer))
-    embeddings = artifacts.embeddings()
-    vectors = check_vectors(embeddings.vectors, model.num_dimensions, embeddings.item_ids)
+    item_ids = artifacts.items()[Columns.ITEM_ID].to_list()
+    vectors = artifacts.vectors()
     categories = artifacts.categories().to_list() if model.uses_categories else None
-    codes = Codes(model.encode(vectors, categories=categories), model.config.sizes)
-    ids = _resolve(params.assign, model, vectors, codes, embeddings.item_ids)
-    table = id_table(embeddings.item_ids, ids)
+    codes = _encoded(model, vectors, categories, item_ids, track)
+    ids = _resolve(params.assign, model, vectors, codes, item_ids)
+    table = id_table(item_ids, ids)
     before, after = shared_codes(codes.values), shared_codes(ids.parts)
     metrics = _metrics(before, after, ids, table)
     with artifacts.writing("assign", tokenizer) as out:
-        out.table("codes", _code_table(embeddings.item_ids, codes.values))
+        out.table("codes", _code_table(item_ids, codes.values))
         out.table("sids", table)
         out.json("collisions", _report(params.assign.resolution, before, after, ids))
         out.metrics(metrics)
     return Outcome(_headline(tokenizer, params.assign.resolution, before, ids), metrics)
 
 
+def _encoded(
+    model: Tokenizer,
+    vectors: Rows,
+    categories: Sequence[str | None] | None,
+    item_ids: Sequence[str],
+    track: Track,
+) -> Codes:
+    """The codes of all items, a piece of `vectors` at a time: a row's codes are its own."""
+    from sidmint.tokenizers import check_vectors
+
+    pieces = []
+    for start in track(range(0, len(vectors), ROWS_AT_ONCE), "encoding"):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        piece = check_vectors(vectors[rows], model.num_dimensions, item_ids[rows])
+        own = None if categories is None else categories[rows]
+        pieces.append(model.encode(piece, categories=own))
+    return Codes(np.concatenate(pieces), model.config.sizes)
+
+
 def _resolve(
     settings: AssignParams,
     model: Tokenizer,
-    vectors: Floats,
+    vectors: Rows,
     codes: Codes,
     item_ids: Sequence[str],
 ) -> SemanticIds:
@@ -62,7 +82,7 @@ def _resolve(
         return resolve_by_suffix(codes, item_ids)
     from sidmint.tokenizers.last_level import last_level_distances
 
-    distances = last_level_distances(model, vectors, codes.values)
+    distances = last_level_distances(model, vectors[:], codes.values)
     if settings.resolution == "reassign":
         return resolve_by_reassignment(codes, item_ids, distances)
     spread = _balanced(settings.sinkhorn)
