@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import yaml
 from quality import LEVEL_ROWS, Catalogue, Run, catalogue_of, fit_all, load_catalogue, write_pages
-from quality_runs import RUNS, settings_of
+from quality_runs import RUNS, SIZES, settings_of
 from row_files import read_lines
 
 from sidmint.catalogue import build_catalogue
@@ -67,7 +67,8 @@ def _runs(asked: argparse.Namespace) -> Iterator[Run]:
 
 def _settings(catalogue: str, name: str) -> dict[str, Any]:
     """The built-in catalogue is small: as many codes as the demo has."""
-    return RUNS[name] | ({"sizes": [64, 64, 64]} if catalogue == BUILT_IN else {})
+    own = RUNS[name]
+    return own | {"sizes": [64, 64, 64]} if catalogue == BUILT_IN and own["sizes"] == SIZES else own
 
 
 @cache

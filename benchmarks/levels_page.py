@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from quality_runs import CONTROLS, UNORDERED
+from quality_runs import CONTROLS, RUNS, is_ordered
 
 from sidmint.information import (
     DEAD_CODE_SHARE,
@@ -19,6 +19,8 @@ from sidmint.information import (
 Row = Mapping[str, Any]
 Shares = Mapping[str, list[float]]
 """A share a level, first level first, by the metric's name without its level."""
+
+UNORDERED = tuple(name for name in RUNS if name not in CONTROLS and not is_ordered(name))
 
 INTRODUCTION = f"""
 ## What levels carry

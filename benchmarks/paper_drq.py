@@ -31,7 +31,6 @@ from drq_page import INDUSTRIAL, page
 from drq_runs import settings
 from drq_tables import NAMES
 from drq_world import WORLD_VERSION
-from quality_runs import row_config
 
 from sidmint.progress import on_terminal
 from sidmint.seeds import seed_for
@@ -127,7 +126,7 @@ def _runs(catalogue: str, arguments: argparse.Namespace) -> Iterator[Run]:
     for seed in map(int, arguments.seeds.split(",")):
         for name in names:
             chosen = settings(name, sizes, num_items or 0)
-            config = row_config(make_tokenizer(name, chosen).config)
+            config = make_tokenizer(name, chosen).config.model_dump(mode="json")
             whole = {"type": chosen["type"], **config}
             yield Run(catalogue, vectors, num_items, num_cases, name, seed, whole)
 

@@ -19,9 +19,6 @@ DRQ = ("rq_vae", "rqp_vae", "rq_kmeans", "drq_vae", "drq_vae_cl")
 """The five tokenizers of DRQ Tables 1-5."""
 
 CONTROLS = ("random", "lsh", "category")
-UNORDERED = ("pq", "opq")
-"""Codes of independent blocks: a level does not refine the one before it."""
-
 RUNS: dict[str, dict[str, Any]] = {
     "random": {},
     "lsh": {},
@@ -74,15 +71,16 @@ for _settings in RUNS.values():
 
 def settings_of(name: str, config: Settings) -> dict[str, Any]:
     """What a row says of its tokenizer: type and whole config, defaults included."""
-    return {"type": RUNS[name].get("type", name), **row_config(config)}
+    return {"type": type_of(name), **config.model_dump(mode="json")}
 
 
-def row_config(config: Settings) -> dict[str, Any]:
-    """`config` as rows hold it.
+def type_of(name: str) -> str:
+    """The tokenizer that the run `name` is of."""
+    return str(RUNS[name].get("type", name))
 
-    `balance` only where it is set: rows made before there was one are rows without it.
-    """
-    values = config.model_dump(mode="json")
-    if values.get("balance") is None:
-        values.pop("balance", None)
-    return values
+
+def is_ordered(name: str) -> bool:
+    """Whether a level of the run's codes refines the one before it."""
+    from sidmint.tokenizers import TOKENIZERS
+
+    return TOKENIZERS[type_of(name)].hierarchical

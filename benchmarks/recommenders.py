@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from quality_runs import RUNS, row_config
+from quality_runs import RUNS
 from recommender_rows import RESULT_VERSION
 from recommenders_page import write_page
 from row_files import read_lines
@@ -202,7 +202,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
                 if name in WITHOUT_IDS:
                     yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)
                     continue
-                config = row_config(make_tokenizer(name, RUNS[name]).config)
+                config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
                 yield Run(catalogue, arguments.ties, kind, recommender, name, config, seed)
 
 

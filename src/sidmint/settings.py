@@ -16,6 +16,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def is_null(value: object) -> bool:
+    """`exclude_if` of a setting that came later and is off by default.
+
+    Null is not written down then: what was fitted before there was one keeps its bytes and rows.
+    """
+    return value is None
+
+
 S = TypeVar("S", bound=Settings)
 
 

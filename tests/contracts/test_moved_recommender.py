@@ -55,7 +55,7 @@ def test_new_items_change_no_score_of_known_ones(name, trained):
     np.testing.assert_allclose(grown[:, :NUM_ITEMS], known, rtol=0, atol=1e-5)
 
 
-def test_a_code_that_nobody_met_comes_after_its_siblings(trained):
+def test_a_code_that_nobody_met_is_never_the_best_of_its_siblings(trained):
     """`causal` gives it the least bias of its level, so that no history is taken for a reason."""
     table = a_table()
     first, second, _ = table.codes.values[0].tolist()

@@ -109,8 +109,13 @@ def test_a_second_fit_begins_with_the_first_temperature_again() -> None:
 
 
 def test_a_setting_that_is_off_is_not_written_down() -> None:
-    """What was fitted and recorded before there was a gumbel setting keeps its bytes."""
+    """What was fitted and recorded before there were such settings keeps its bytes."""
     plain = make_tokenizer("rq_vae", {"sizes": SIZES}).config
+    for name in ("rq_vae", "rq_kmeans", "drq_vae", "rqp_vae", "rq_opq"):
+        written = make_tokenizer(name, {"sizes": SIZES}).config.model_dump_json()
+        assert "balance" not in json.loads(written), name
+    bounded = make_tokenizer("rq_kmeans", {"sizes": SIZES, "balance": 1.5}).config
+    assert bounded.model_dump()["balance"] == 1.5
     drawn = make_tokenizer("rq_vae", {"sizes": SIZES, "gumbel": {}}).config
     assert "gumbel" not in json.loads(plain.model_dump_json())
     assert drawn.model_dump()["gumbel"] == {"first": 0.5, "last": 0.02}

@@ -155,6 +155,13 @@ def test_it_falls_as_groups_of_codewords_move_apart() -> None:
     assert found[-1] == pytest.approx(np.log(5), rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["fsq", "rqp_vae"])
+def test_codebooks_that_no_gradient_moves_are_refused(name: str) -> None:
+    losses = [{"name": "reconstruction"}, {"name": "diversity"}]
+    with pytest.raises(BadInput, match="'diversity' needs learned_tables, which"):
+        make_tokenizer(name, {"losses": losses})
+
+
 def test_a_codeword_alone_in_its_group_costs_nothing() -> None:
     table = torch.tensor([[9.0, 0.0], [0.0, 9.0], [-9.0, 0.0]])
     assert diversity(table, [0, 1, 2], groups=3) == 0

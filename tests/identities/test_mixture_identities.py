@@ -10,8 +10,9 @@ from scipy.stats import multivariate_normal
 import worlds
 from sidmint.diagnostics.overlap import overlap, own_overlap
 from sidmint.errors import BadInput
+from sidmint.quantization import mixture
 from sidmint.quantization.assignment import nearest
-from sidmint.quantization.mixture import Mixture, fit_mixture, mixture_walk
+from sidmint.quantization.mixture import Mixture, expected, fit_mixture, maximised, mixture_walk
 from sidmint.tokenizers import make_tokenizer
 from sidmint.tokenizers.rq_gmm import RqGmm
 from tokenizer_settings import SIZES
@@ -29,21 +30,21 @@ def some_mixture(spherical: bool = False) -> Mixture:
 
 @pytest.mark.parametrize("spherical", [False, True])
 def test_the_joint_density_is_scipys(spherical: bool) -> None:
-    mixture, points = some_mixture(spherical), torch.randn(20, 4, generator=draws())
-    found = mixture.log_joint(points).numpy()
+    some, points = some_mixture(spherical), torch.randn(20, 4, generator=draws())
+    found = some.log_joint(points).numpy()
     for k in range(3):
-        covariance = np.diag(mixture.variances_Kd[k].expand(4).double().numpy())
-        wanted = multivariate_normal(mixture.means_Kd[k].double().numpy(), covariance)
-        logs = wanted.logpdf(points.double().numpy()) + float(mixture.log_weights_K[k])
+        covariance = np.diag(some.variances_Kd[k].expand(4).double().numpy())
+        wanted = multivariate_normal(some.means_Kd[k].double().numpy(), covariance)
+        logs = wanted.logpdf(points.double().numpy()) + float(some.log_weights_K[k])
         assert np.allclose(found[:, k], logs, rtol=1e-6)
 
 
 def test_a_posterior_is_a_distribution_and_the_code_is_its_largest() -> None:
-    mixture, points = some_mixture(), torch.randn(50, 4, generator=draws())
-    shares = mixture.responsibilities(points)
+    some, points = some_mixture(), torch.randn(50, 4, generator=draws())
+    shares = some.responsibilities(points)
     assert bool((shares >= 0).all())
     assert torch.allclose(shares.sum(dim=1), torch.ones(50, dtype=torch.float64))
-    assert torch.equal(shares.argmax(dim=1), mixture.codes(points))
+    assert torch.equal(shares.argmax(dim=1), some.codes(points))
 
 
 @pytest.mark.parametrize("spherical", [False, True])
@@ -84,9 +85,25 @@ def test_em_finds_the_widths_that_k_means_does_not_know() -> None:
 
 def test_a_component_that_nobody_wants_keeps_its_place() -> None:
     points = torch.from_numpy(worlds.clusters_far_apart(4)[0])
-    found = fit_mixture(points, 12, draws(), iterations=30)
-    assert bool(torch.isfinite(found.mixture.means_Kd).all())
-    assert np.isfinite(found.log_likelihoods).all()
+    before = fit_mixture(points, 3, draws(), iterations=3).mixture
+    moments, _ = expected(points, before, spherical=False)
+    for sums in (moments.counts_K, moments.sums_Kd, moments.squares_Kd):
+        sums[1] = 0
+    after = maximised(moments, before, least=1e-3)
+    assert torch.equal(after.means_Kd[1], before.means_Kd[1])
+    assert torch.equal(after.variances_Kd[1], before.variances_Kd[1])
+    assert after.log_weights_K[1] == -torch.inf
+    assert not (after.codes(points) == 1).any()
+    assert bool(torch.isfinite(after.log_weights_K[[0, 2]]).all())
+
+
+def test_moments_of_pieces_add_up_to_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.from_numpy(worlds.smooth_items())
+    whole = fit_mixture(points, 8, draws(), iterations=4)
+    monkeypatch.setattr(mixture, "ROWS_AT_ONCE", 37)
+    pieces = fit_mixture(points, 8, draws(), iterations=4)
+    assert pieces.log_likelihoods == pytest.approx(whole.log_likelihoods, rel=1e-9)
+    assert torch.allclose(pieces.mixture.means_Kd, whole.mixture.means_Kd, atol=1e-6)
 
 
 def test_codes_are_the_largest_responsibilities_of_every_level_after_saving() -> None:

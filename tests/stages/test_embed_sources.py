@@ -360,3 +360,21 @@ def test_init_wants_a_name_for_every_file_or_for_none(tmp_path):
     with pytest.raises(BadInput, match=r"has no name beside image; .*--vectors NAME=FILE"):
         bring_in(Layout(tmp_path / "w"), sources)
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.full((2, 3), np.nan, np.float32), "NaN or infinity"),
+        (np.ones((1, 3), np.float32), "1 rows"),
+    ],
+)
+def test_init_looks_into_the_file_of_every_source(tmp_path, vectors, message):
+    items, text, image = (tmp_path / name for name in ("items.csv", "text.npy", "image.npy"))
+    items.write_text("item_id,title\na,A desk\nb,A lamp\n")
+    np.save(text, np.eye(2, 3, dtype=np.float32))
+    np.save(image, vectors)
+    sources = Sources("table", items, None, None, "shop", named={"text": text, "image": image})
+    with pytest.raises(BadInput, match=f"image.npy.*{message}"):
+        bring_in(Layout(tmp_path / "w"), sources)
+    assert not (tmp_path / "w").exists()

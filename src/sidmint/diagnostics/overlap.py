@@ -71,8 +71,9 @@ def own_overlap(
         rho_ij = prod_d sqrt(2 s_i s_j / (s_i^2 + s_j^2)) exp(-(c_i - c_j)^2 / (2 (s_i^2 + s_j^2))),
     which is exp(-||c_i - c_j||^2 / (4 sigma^2)) of `overlap` where all s are one sigma: the same
     rate, without a noise that somebody chose. `variances` are s^2, (K, d), or (K, 1) for one a
-    codeword. Exact, in float64, a block of codewords at a time; its time is K^2 d. Dead codes are
-    left out. **Our reading**: DRQ writes the rate for one sigma.
+    codeword. Exact, in float64, a block of codewords at a time; its time is K^2 d, and of one
+    variance a codeword most of it is a matrix product. Dead codes are left out. **Our reading**:
+    DRQ writes the rate for one sigma.
     """
     shares = _checked_prior(codewords, prior)
     if variances.shape not in (codewords.shape, (len(codewords), 1)) or not (variances > 0).all():
@@ -82,18 +83,33 @@ def own_overlap(
         )
     used = shares > 0
     shares = shares[used]
-    points = codewords[used].astype(np.float64)
-    own = np.broadcast_to(variances[used], points.shape).astype(np.float64)
-    height = max(1, _VALUES_AT_ONCE // points.size)
+    points, own = codewords[used].astype(np.float64), variances[used].astype(np.float64)
+    points -= points.mean(axis=0)  # the products of far points would round
+    log_cosines = _log_cosines_of_spheres if own.shape[1] == 1 else _log_cosines
+    height = max(1, _VALUES_AT_ONCE // (len(points) * own.shape[1]))
     total = 0.0
     for start in range(0, len(points), height):
         rows = slice(start, start + height)
-        both = own[rows, None] + own[None]
-        logs = np.log(2 * np.sqrt(own[rows, None] * own[None]) / both)
-        logs -= np.square(points[rows, None] - points[None]) / both
-        total += float(shares[rows] @ np.exp(logs.sum(axis=2) / 2) @ shares)
+        total += float(shares[rows] @ np.exp(log_cosines(points, own, rows)) @ shares)
     floor = float(shares @ shares)
     return Overlap(floor, max(0.0, total - floor))
+
+
+def _log_cosines(points: Doubles, own: Doubles, rows: slice) -> Doubles:
+    """Log rho_ij (n, K) of `rows` with all, of variances a dimension."""
+    both = own[rows, None] + own[None]
+    logs = np.log(2 * np.sqrt(own[rows, None] * own[None]) / both)
+    logs -= np.square(points[rows, None] - points[None]) / both
+    return np.asarray(logs.sum(axis=2) / 2)
+
+
+def _log_cosines_of_spheres(points: Doubles, own: Doubles, rows: slice) -> Doubles:
+    """The same where each has one variance: one logarithm a pair, distances by a product."""
+    both = own[rows] + own.T
+    lengths = np.square(points).sum(axis=1)
+    distances = lengths[rows, None] + lengths - 2 * points[rows] @ points.T
+    logs = points.shape[1] * np.log(2 * np.sqrt(own[rows] * own.T) / both)
+    return np.asarray((logs - distances.clip(0) / both) / 2)
 
 
 def overlap_rate(codewords: Floats, prior: npt.ArrayLike, sigma: float) -> float:

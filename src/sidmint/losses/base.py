@@ -36,7 +36,8 @@ class TokenizerStep:
     quantized_Bd: Tensor | None = None
     """What the decoder read, with the estimator's gradient to the encoder; of a quantized step."""
     tables: tuple[Tensor, ...] = ()
-    """The codebooks (K_l, d), with gradient, where a loss needs them; of a quantized step."""
+    """The codebooks (K_l, d) where a loss needs them; of a quantized step. With gradient where the
+    tokenizer provides "learned_tables", which others move in their own way or not at all."""
     collaborative_Bc: Tensor | None = None
     """What a recommender knows of the items, where the fit was given it; NaN where nothing is."""
 
@@ -45,6 +46,10 @@ class TokenizerStep:
         if self.walk is None:
             raise ValueError("this step was not quantized")
         return self.walk
+
+
+_OF_CODES = {"codes", "residuals", "codewords", "quantized", "tables", "learned_tables"}
+"""What only a quantized step has."""
 
 
 class Loss(Settings, ABC):
@@ -70,7 +75,7 @@ class Loss(Settings, ABC):
     @classmethod
     def needs_codes(cls) -> bool:
         """Whether it reads what only a quantized step has."""
-        return bool(cls.needs & {"codes", "residuals", "codewords", "quantized", "tables"})
+        return bool(cls.needs & _OF_CODES)
 
     @abstractmethod
     def __call__(self, step: TokenizerStep) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import one_hot
 
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints, kmeans
@@ -86,16 +87,12 @@ def fit_mixture(
     """
     start = kmeans(points_Nd, num_components, generator, START_ITERATIONS, START_TOLERANCE)
     least = floor * float(points_Nd.double().var(dim=0, correction=0).mean())
-    certain_NK = torch.nn.functional.one_hot(start.codes_N, num_components)
-    pieces = zip(
-        torch.split(points_Nd, ROWS_AT_ONCE), torch.split(certain_NK, ROWS_AT_ONCE), strict=True
-    )
     before = Mixture(
         torch.full_like(start.codewords_Kd[:, 0], -math.log(num_components)),
         start.codewords_Kd,
         torch.full_like(start.codewords_Kd[:, :1], least),
     )
-    moments = sum_moments(((rows.double(), share.double()) for rows, share in pieces), spherical)
+    moments = sum_moments(_certain(points_Nd, start.codes_N, num_components), spherical)
     mixture, history = maximised(moments, before, least), list[float]()
     for _ in range(iterations):
         moments, log_likelihood = expected(points_Nd, mixture, spherical)
@@ -104,6 +101,15 @@ def fit_mixture(
             break
         mixture = maximised(moments, mixture, least)
     return FittedMixture(mixture, tuple(history))
+
+
+def _certain(
+    points_Nd: Tensor, codes_N: Tensor, num_components: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pieces of points, each with all of its responsibility in one component."""
+    splits = (torch.split(each, ROWS_AT_ONCE) for each in (points_Nd, codes_N))
+    for points_Bd, codes_B in zip(*splits, strict=True):
+        yield points_Bd.double(), one_hot(codes_B, num_components).double()
 
 
 @dataclass(frozen=True)
@@ -132,20 +138,25 @@ def expected(points_Nd: Tensor, mixture: Mixture, spherical: bool) -> tuple[Mome
 
 
 def sum_moments(pieces: Iterator[tuple[Tensor, Tensor]], spherical: bool) -> Moments:
-    """Moments of (points (B, d), responsibilities (B, K)), both float64."""
-    counts, sums, squares, num_points = [], [], [], 0
+    """Moments of (points (B, d), responsibilities (B, K)), both float64; one piece at least."""
+    points_Bd, shares_BK = next(pieces)
+    total = _moments_of(points_Bd, shares_BK, spherical)
     for points_Bd, shares_BK in pieces:
-        own = points_Bd.square()
-        own = own.mean(dim=1, keepdim=True) if spherical else own
-        counts.append(shares_BK.sum(dim=0))
-        sums.append(shares_BK.T @ points_Bd)
-        squares.append(shares_BK.T @ own)
-        num_points += len(points_Bd)
+        more = _moments_of(points_Bd, shares_BK, spherical)
+        total = Moments(
+            total.counts_K.add_(more.counts_K),
+            total.sums_Kd.add_(more.sums_Kd),
+            total.squares_Kd.add_(more.squares_Kd),
+            total.num_points + more.num_points,
+        )
+    return total
+
+
+def _moments_of(points_Bd: Tensor, shares_BK: Tensor, spherical: bool) -> Moments:
+    squares = points_Bd.square()
+    squares = squares.mean(dim=1, keepdim=True) if spherical else squares
     return Moments(
-        torch.stack(counts).sum(dim=0),
-        torch.stack(sums).sum(dim=0),
-        torch.stack(squares).sum(dim=0),
-        num_points,
+        shares_BK.sum(dim=0), shares_BK.T @ points_Bd, shares_BK.T @ squares, len(points_Bd)
     )
 
 

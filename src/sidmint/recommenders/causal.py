@@ -130,7 +130,7 @@ class Causal(StateRecommender):
         return CausalModule(codes, table.sizes, self._trie, self.config)
 
     def moved_to(self, table: IdTable) -> Self:
-        """A code that nobody has met is as likely as the least likely one of its level."""
+        """A code that nobody has met has the least bias of its level, and no weights."""
         return self._moved_to(table, self._carried)
 
     def _carried(self, moved: Self) -> dict[str, Tensor]:

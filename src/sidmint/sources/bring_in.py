@@ -76,8 +76,9 @@ def bring_in(layout: Layout, sources: Sources) -> BroughtIn:
         if path is not None and not path.exists():
             raise BadInput(f"{path} is not there; give the path of an existing file or folder")
     proposal = propose(sources.items, sources.interactions, sources.kind, sources.reading)
-    if sources.vectors is not None:
-        _check_vectors(sources.vectors, sources, proposal)
+    for path in (sources.vectors, *sources.named.values()):
+        if path is not None:
+            _check_vectors(path, sources, proposal)
     targets = _targets(layout, sources)
     text = _params_text(sources, proposal, {k: t.name for k, (_, t) in targets.items()})
     parse_params(yaml.safe_load(text), "the proposed params.yaml")

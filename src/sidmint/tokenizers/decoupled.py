@@ -11,6 +11,7 @@ from sidmint.quantization.estimators import straight_through
 from sidmint.quantization.kmeans import residual_kmeans
 from sidmint.quantization.quantizer import Quantizer, ResidualQuantizer
 from sidmint.seeds import seed_for
+from sidmint.settings import is_null
 from sidmint.tokenizers.balancing import Balance
 from sidmint.tokenizers.base import CurvePoint
 from sidmint.tokenizers.batches import Batch
@@ -39,7 +40,7 @@ class DecoupledTokenizer(GradientTokenizer):
         """Most Lloyd iterations a level."""
         tolerance: float = Field(1e-4, ge=0)
         """Ends a level when an iteration lowers its inertia by less than this share."""
-        balance: Balance | None = None
+        balance: Balance | None = Field(None, exclude_if=is_null)
         """Bounds the size of codes in k-means, as that of `rq_kmeans`; null: no bound."""
 
     config: Config

@@ -33,6 +33,8 @@ class Fsq(JointTokenizer):
     """
 
     type_name: ClassVar[str] = "fsq"
+    provides: ClassVar[frozenset[str]] = JointTokenizer.provides - {"learned_tables"}
+    """Its grids are no codebooks that a gradient could move."""
     hierarchical: ClassVar[bool] = False
 
     class Config(JointTokenizer.Config):

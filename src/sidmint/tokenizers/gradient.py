@@ -90,6 +90,7 @@ class GradientTokenizer(Tokenizer):
             "residuals",
             "codewords",
             "tables",
+            "learned_tables",
             "quantized",
             "reconstruction",
             "pairs",

@@ -12,6 +12,7 @@ from torch import Tensor
 from sidmint.losses import LossTerm, term
 from sidmint.quantization.collective import gathered, own_rows
 from sidmint.quantization.residual import residual_codes
+from sidmint.settings import is_null
 from sidmint.tokenizers.balancing import Balance, Sinkhorn
 from sidmint.tokenizers.base import CurvePoint
 from sidmint.tokenizers.batches import Batch
@@ -38,7 +39,7 @@ class JointTokenizer(GradientTokenizer):
         start_steps: int = Field(600, ge=1)
         """Most steps without quantizer, for `start: autoencoder`."""
         losses: tuple[LossTerm, ...] = (term("reconstruction"), term("commitment"))
-        balance: Balance | None = None
+        balance: Balance | None = Field(None, exclude_if=is_null)
         """Bounds the size of codes in the k-means that codebooks start by, as that of `rq_kmeans`;
         null: no bound."""
         sinkhorn: Sinkhorn | None = None

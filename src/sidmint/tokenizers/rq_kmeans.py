@@ -19,6 +19,7 @@ from sidmint.devices import resolve_device
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct, residual_kmeans
 from sidmint.seeds import seed_for
+from sidmint.settings import is_null
 from sidmint.tokenizers.alignment import Align, Projection, align
 from sidmint.tokenizers.balancing import Balance
 from sidmint.tokenizers.base import (
@@ -54,7 +55,7 @@ class RqKmeans(PlainTokenizer):
         only if the inertia falls. On Beauty 8 rounds lowered the relative error from .375 to
         .366 in twice the time, on the built-in catalogue from .253 to .230; collisions did not
         fall with it (.134 to .136, .062 to .084), so plain k-means is the default."""
-        balance: Balance | None = None
+        balance: Balance | None = Field(None, exclude_if=is_null)
         """Bounds the size of codes in k-means, as a multiple of items / codes; null: no bound. For
         levels that carry something where there are few items a code; decisions/0021."""
         align: Align | None = None

@@ -17,7 +17,7 @@ from sidmint.quantization.estimators import straight_through
 from sidmint.quantization.gumbel import gumbel, gumbel_walk
 from sidmint.quantization.quantizer import Quantizer, ResidualQuantizer
 from sidmint.quantization.residual import ResidualWalk
-from sidmint.settings import Settings
+from sidmint.settings import Settings, is_null
 from sidmint.tokenizers.base import TOKENIZERS, CurvePoint, TokenizerConfig
 from sidmint.tokenizers.batches import Batch
 from sidmint.tokenizers.gradient import Fit
@@ -43,10 +43,6 @@ class Gumbel(Settings):
         return float(self.first * (self.last / self.first) ** min(share, 1.0))
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 @TOKENIZERS.register("rq_vae")
 class RqVae(JointTokenizer):
     """MLP encoder, residual walk with the straight-through estimator, MLP decoder."""
@@ -57,7 +53,7 @@ class RqVae(JointTokenizer):
     class Config(JointTokenizer.Config):
         """Settings under `tokenizers.rq_vae`; those of every joint tokenizer."""
 
-        gumbel: Gumbel | None = Field(None, exclude_if=_is_none)
+        gumbel: Gumbel | None = Field(None, exclude_if=is_null)
         """Draw codes by the Gumbel-softmax in joint training; null: the nearest codeword, straight
         through. On Beauty, one seed: collision rate .078 and relative error .430 drawn, .067 and
         .422 straight through, in half as much time again. Null is not written down: what was

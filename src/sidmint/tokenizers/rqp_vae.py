@@ -123,6 +123,8 @@ class RqpVae(JointTokenizer):
     """MLP encoder, residual walk over averaged codebooks with revival, MLP decoder."""
 
     type_name: ClassVar[str] = "rqp_vae"
+    provides: ClassVar[frozenset[str]] = JointTokenizer.provides - {"learned_tables"}
+    """Its codebooks are moving averages: no gradient moves them."""
     hierarchical: ClassVar[bool] = True
 
     class Config(JointTokenizer.Config):
