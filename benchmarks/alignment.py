@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from recommenders import BACKBONE, World, fitted_codes, load_world
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.diagnostics.alignment import alignment, renamed
 from sidmint.diagnostics.stability import stability
@@ -76,7 +76,7 @@ def _measure(catalogue: str, tokenizer: str, world: World, seeds: list[int]) -> 
         for name, codes in (("raw", raw), ("aligned", aligned)):
             moved = recommender.moved_to(_table(codes, world))
             row[name] = _quality(moved, codes, world)
-        _append(row)
+        put_rows(ROWS, [row], _place)
         print(json.dumps(row), flush=True)
 
 
@@ -100,12 +100,6 @@ def _quality(recommender: Recommender, codes: Codes, world: World) -> dict[str, 
 
 def _place(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["catalogue"], row["tokenizer"], str(row["seed"])
-
-
-def _append(row: dict[str, Any]) -> None:
-    rows = {_place(each): each for each in [*read_lines(ROWS), row]}
-    lines = "".join(json.dumps(rows[at], sort_keys=True) + "\n" for at in sorted(rows))
-    ROWS.write_text(lines, encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,7 +12,6 @@ why where so few items leave too few distinct residuals. A finished row is not m
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import peers
 import torch
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.diagnostics import reconstruction
 from sidmint.errors import BadInput
@@ -47,7 +46,7 @@ def main() -> None:
                 place = {"catalogue": name, "seed": seed, "share": share}
                 if not any(place.items() <= row.items() for row in read_lines(ROWS)):
                     row = place | _measure(vectors, SIZES[name], share, seed)
-                    _append(row)
+                    put_rows(ROWS, [row], _place)
                     print(row, flush=True)
 
 
@@ -96,11 +95,8 @@ def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _append(row: Mapping[str, Any]) -> None:
-    """Add one line; lines stay sorted."""
-    rows = [*read_lines(ROWS), row]
-    rows.sort(key=lambda each: (each["catalogue"], each["seed"], each["share"]))
-    ROWS.write_text("".join(json.dumps(each, sort_keys=True) + "\n" for each in rows))
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["catalogue"], row["seed"], row["share"]
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
@@ -21,9 +20,18 @@ from typing import Any
 
 import numpy as np
 import yaml
-from quality import LEVEL_ROWS, Catalogue, Run, catalogue_of, fit_all, load_catalogue, write_pages
+from quality import (
+    LEVEL_ROWS,
+    Catalogue,
+    Run,
+    catalogue_of,
+    fit_all,
+    load_catalogue,
+    row_place,
+    write_pages,
+)
 from quality_runs import RUNS, SIZES, settings_of
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Items
@@ -46,7 +54,7 @@ def main() -> None:
     for run in _runs(asked):
         if run.key not in done:
             row = _measure(run, asked.data)
-            _append(row)
+            put_rows(LEVEL_ROWS, [row], row_place)
             write_pages()
             shares = [row["metrics"][f"information_share_{level}"] for level in (1, 2, 3)]
             print(f"{run.catalogue} {run.name}: information {shares}", flush=True)
@@ -103,13 +111,6 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
     kept = [*KEPT, *(f"{name}_{level}" for name in KEPT_OF_LEVELS for level in levels)]
     metrics = {name: float(f"{found[name]:.6g}") for name in kept}
     return {"key": run.key, **asdict(run), "num_items": len(codes), "metrics": metrics}
-
-
-def _append(row: dict[str, Any]) -> None:
-    """Add one line in place of one that older code made; lines are kept sorted."""
-    rows = {(r["catalogue"], r["name"], r["seed"]): r for r in [*read_lines(LEVEL_ROWS), row]}
-    lines = "".join(json.dumps(rows[at], sort_keys=True) + "\n" for at in sorted(rows))
-    LEVEL_ROWS.write_text(lines, encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:

@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from quality_page import write_page
 from quality_runs import RUNS, settings_of
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Interactions, Items
@@ -89,7 +89,7 @@ def main() -> None:
             waiting = {pool.submit(_measure, run, arguments.data): run for run in wanted}
             for number, finished in enumerate(as_completed(waiting), start=1):
                 run, row = waiting[finished], finished.result()
-                _append(row)
+                put_rows(ROWS, [row], row_place)
                 write_pages()
                 print(
                     f"[{number}/{len(wanted)}] {run.catalogue} {run.name} seed {run.seed}: entropy "
@@ -233,19 +233,7 @@ def _measure(run: Run, data: Path) -> dict[str, Any]:
     }
 
 
-def _append(row: Mapping[str, Any]) -> None:
-    """Add one line in place of one that older code made of the same catalogue, name and seed.
-
-    Lines are kept sorted, so that equal sets of runs are equal bytes.
-    """
-    rows = {_place(each): each for each in [*read_rows(), row]}
-    order = [rows[place] for place in sorted(rows)]
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(each, sort_keys=True) + "\n" for each in order)
-    ROWS.write_text(lines, encoding="utf-8")
-
-
-def _place(row: Mapping[str, Any]) -> tuple[str, str, int]:
+def row_place(row: Mapping[str, Any]) -> tuple[str, str, int]:
     """Where a row stands on the page."""
     return row["catalogue"], row["name"], row["seed"]
 

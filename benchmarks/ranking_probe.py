@@ -25,7 +25,7 @@ import polars as pl
 import torch
 from ranking_page import write_page
 from recommenders import fitted_codes
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.errors import BadInput
 from sidmint.pairs import swing
@@ -73,7 +73,7 @@ def _run_seed(arguments: argparse.Namespace, seed: int, items_a_row: list[float]
     for number in items_a_row:
         started = time.process_time()
         rows = list(_rows(arguments, seed, number, codes, vectors, log))
-        _append(rows)
+        put_rows(ROWS, rows, _place)
         spent = time.process_time() - started
         print(f"seed {seed}, {number:g} items a row: {spent:.0f} CPU s", flush=True)
 
@@ -158,14 +158,6 @@ def _missing(arguments: argparse.Namespace, seed: int, items_a_row: float) -> bo
     done = {row["key"] for row in read_rows()}
     wanted = {_identity(arguments, seed, items_a_row, name)["key"] for name in _names(arguments)}
     return not wanted <= done
-
-
-def _append(rows: list[dict[str, Any]]) -> None:
-    """Add lines in place of those that older code made; lines stay sorted."""
-    by_place = {_place(row): row for row in [*read_rows(), *rows]}
-    lines = "".join(json.dumps(by_place[at], sort_keys=True) + "\n" for at in sorted(by_place))
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    ROWS.write_text(lines, encoding="utf-8")
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ import polars as pl
 from quality_runs import RUNS
 from recommender_rows import RESULT_VERSION
 from recommenders_page import write_page
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.catalogue import build_catalogue
 from sidmint.contracts import Interactions, Items
@@ -139,7 +139,7 @@ def main() -> None:
         waiting = {pool.submit(_measure, run, arguments.data): run for run in wanted}
         for finished in as_completed(waiting):
             run, row = waiting[finished], finished.result()
-            _append(row)
+            put_rows(ROWS, [row], _place)
             write_page(read_rows(), PAGE)
             print(
                 f"{run.catalogue} {run.ties} {run.name} seed {run.seed}: "
@@ -281,14 +281,6 @@ def _entropy(codes: Ints) -> float:
     counts = np.unique(codes, axis=0, return_counts=True)[1]
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
-
-
-def _append(row: Mapping[str, Any]) -> None:
-    """Add one line in place of one that older code made; lines stay sorted."""
-    rows = {_place(each): each for each in [*read_rows(), row]}
-    lines = "".join(json.dumps(rows[at], sort_keys=True) + "\n" for at in sorted(rows))
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    ROWS.write_text(lines, encoding="utf-8")
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from sidmint.types import Floats
 
 Index = slice | npt.NDArray[np.integer[Any]]
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 28
 """Rows that take no more are held in memory as float32."""
 
 ROWS_AT_ONCE = 65_536
