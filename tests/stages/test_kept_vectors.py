@@ -13,6 +13,7 @@ from served_world import ITEM_IDS, TITLES, served_world
 from sidmint import kept_vectors, text_vectors
 from sidmint.embedding import encode_texts
 from sidmint.embedding.identity import digest_of_files
+from sidmint.embedding.sentence_transformer import _downloaded
 from sidmint.kept_vectors import KeptVectors
 from sidmint.layout import Layout
 from sidmint.publishing.arrivals import read_arrivals
@@ -228,3 +229,15 @@ def test_without_a_memory_texts_have_the_same_vectors():
     texts = numbered(0, 9)
     wanted = np.stack([vector_of(text) for text in texts])
     np.testing.assert_array_equal(encode_texts(DigestEncoder(), texts, 2), wanted)
+
+
+def test_files_of_a_model_from_the_hub_are_found_where_the_library_put_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for name in ("acme--mini", "sentence-transformers--tiny"):
+        model = tmp_path / f"models--{name}"
+        (model / "snapshots" / "c0ffee").mkdir(parents=True)
+        (model / "refs").mkdir()
+        (model / "refs" / "main").write_text("c0ffee")
+    assert _downloaded("acme/mini") == tmp_path / "models--acme--mini" / "snapshots" / "c0ffee"
+    assert _downloaded("tiny").parts[-3] == "models--sentence-transformers--tiny"
+    assert _downloaded("nobody/nothing") is None
