@@ -52,6 +52,7 @@ bench: setup  ## speed beside the peers, then every stage on a real catalogue (D
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/refresh.py --data $(DATA)/beauty --million
+	$(BIN)/python benchmarks/embed_again.py --items $(DATA)/beauty/items.parquet
 	$(BIN)/python benchmarks/pairs.py --items $(DATA)/beauty/items.parquet \
 	    --interactions $(DATA)/beauty/interactions.parquet
 	$(BIN)/python benchmarks/chain.py --items $(DATA)/beauty/items.parquet \

@@ -31,6 +31,7 @@ from sidmint.publishing.release import Published
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Release
 from sidmint.sources.new_items import read_new_items
+from sidmint.text_vectors import TextVectors
 
 
 @flow(name="refresh", persist_result=False)
@@ -64,7 +65,8 @@ def read(layout: Layout, release: Release, items: Path, vectors: Sequence[str]) 
     """The items of the file, as the champion's encoder reads them."""
     params = load_params(layout.params)
     given = read_new_items(items, vectors, params.ingest.columns, params.ingest.encoding)
-    return read_arrivals(given, release, layout.root, params.embed.batch_size)
+    encode = TextVectors(layout, params.embed.batch_size, params.embed.workers)
+    return read_arrivals(given, release, layout.root, encode)
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)

@@ -105,6 +105,11 @@ class Layout:
         return self.local / "choose"
 
     @property
+    def vectors(self) -> Path:
+        """Vectors of texts that were encoded, so that none is encoded twice."""
+        return self.local / "vectors"
+
+    @property
     def data_docs(self) -> Path:
         """Great Expectations' project folder with its static HTML."""
         return self.local / "great_expectations"

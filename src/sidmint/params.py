@@ -120,8 +120,11 @@ class EmbedParams(Settings):
     template: str = "{title}. {brand}. {categories}"
     """Columns of the items table in braces; a missing value leaves its part of the text out."""
     batch_size: int = Field(32, ge=1)
-    """Texts at a time. Larger was slower: a batch is padded to its longest text, and 256 long
-    descriptions took 14 s and 1.8 GB where 16 took 3 s and 0.3 GB, to the same vectors."""
+    """Texts at a time; those that pass a network together have one number of tokens. More take more
+    memory, to the same vectors."""
+    workers: int = Field(1, ge=1)
+    """Processes that encode texts on a processor, each with the model and a share of the cores.
+    The vectors are those of one."""
     unit_norm: bool = True
     sources: dict[str, SourceParams] | None = None
     """Several vectors an item, by a name of yours: each from an encoder or a file, with a weight,
@@ -174,6 +177,19 @@ class EmbedParams(Settings):
             raise ValueError(
                 "sources take the place of encoder and path: name each as a source, and take "
                 "embed.encoder and embed.path out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_have_texts(self) -> EmbedParams:
+        if self.sources is None:
+            reads_texts = self.encoder != "precomputed"
+        else:
+            reads_texts = any(source.encoder for source in self.sources.values())
+        if self.workers > 1 and not reads_texts:
+            raise ValueError(
+                f"workers is {self.workers}, and they encode texts: these vectors come from files; "
+                "take workers out"
             )
         return self
 

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,16 +101,72 @@ def test_each_distinct_text_is_encoded_once_in_batches():
     assert encoder.asked[:2] == [["x", "yy"], ["zzz"]]
 
 
-def test_progress_counts_batches():
+def test_progress_counts_distinct_texts_whatever_the_batches():
     seen = []
 
     def track(steps, label, total=None):
-        for step in steps:
-            seen.append(len(step))
+        for num_done, step in enumerate(steps, start=1):
+            seen.append((num_done, total))
             yield step
 
-    encode_texts(HashEncoder(), list("abcde"), 2, track)
-    assert seen == [2, 2, 1]
+    encode_texts(HashEncoder(), list("abcdeab"), 2, track)
+    assert seen == [(n, 5) for n in range(1, 6)]
+
+
+class PaddedEncoder(PaddingEncoder):
+    """Padding leaks into its vectors, and it says what it pads to."""
+
+    def num_tokens(self, texts):
+        return [len(text) for text in texts]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=20), st.integers(1, 7))
+def test_an_encoder_that_pads_gets_texts_of_one_length_and_each_its_vector_alone(texts, size):
+    encoder = PaddedEncoder()
+    vectors = encode_texts(encoder, texts, size)
+    assert all(len({len(text) for text in batch}) == 1 for batch in encoder.asked)
+    alone = np.concatenate([PaddedEncoder().encode([text]) for text in texts])
+    np.testing.assert_array_equal(vectors, alone)
+
+
+def test_batches_of_an_encoder_that_pads_are_as_full_as_its_lengths_allow():
+    encoder = PaddedEncoder()
+    encode_texts(encoder, ["ab", "x", "cd", "y", "ef", "z"], 2)
+    made = [batch for batch in encoder.asked if len(batch) > 1]
+    assert made == [["x", "y"], ["ab", "cd"]]
+
+
+@pytest.mark.slow
+def test_minilm_gives_a_text_the_same_bits_in_any_company_and_on_any_threads():
+    encoder = ENCODERS["sentence_transformer"]("all-MiniLM-L6-v2")
+    words = [
+        "oak",
+        "desk",
+        "with",
+        "a",
+        "red",
+        "steel",
+        "lamp",
+        "and",
+        "two",
+        "tall",
+        "blue",
+        "chairs",
+        "for",
+        "the",
+        "office",
+    ]
+    texts = [" ".join(words[i:j]) for i in range(5) for j in range(i + 1, len(words))]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = np.concatenate([encoder.encode([text]) for text in texts])
+        torch.set_num_threads(2)
+        np.testing.assert_array_equal(encoder.encode(texts), alone)
+        np.testing.assert_array_equal(encode_texts(encoder, texts, 7), alone)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("encoder", [PaddingEncoder, MixingEncoder])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from sidmint.cli.output import console, emit
+from sidmint.cli.output import console, emit, warn
 from sidmint.cli.people import By, user
 from sidmint.cli.telling_mlflow import tell_mlflow
 from sidmint.cli.versions import PANEL
@@ -55,12 +55,17 @@ def refresh(
     from sidmint.publishing.arrivals import read_arrivals
     from sidmint.publishing.refresh import plan_refresh, publish_refresh
     from sidmint.sources.new_items import read_new_items
+    from sidmint.text_vectors import TextVectors
 
     here, store = open_workspace(), open_store()
-    params, root = here.params, here.layout.root
+    params = here.params
     release = store.release()
     given = read_new_items(items, vectors or (), params.ingest.columns, params.ingest.encoding)
-    arrivals = read_arrivals(given, release, root, params.embed.batch_size, on_terminal)
+    embed = params.embed
+    encode = TextVectors(here.layout, embed.batch_size, embed.workers, on_terminal)
+    arrivals = read_arrivals(given, release, here.layout.root, encode)
+    for problem in encode.problems:
+        warn(problem)
     plan = plan_refresh(params.refresh, store, release, arrivals, move_changed, on_terminal)
     published = None
     if not dry_run and not plan.refusals:

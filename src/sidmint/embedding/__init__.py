@@ -1,8 +1,9 @@
 """Item text to vectors: one encoder a file. Importing the package files them in `ENCODERS`."""
 
 from sidmint.embedding import sentence_transformer, wordllama
-from sidmint.embedding.base import ENCODERS, TextEncoder, encode_texts, load_encoder
+from sidmint.embedding.base import ENCODERS, Identified, TextEncoder, load_encoder
 from sidmint.embedding.checks import check_rows, check_rows_of, check_vectors, stored, summarise
+from sidmint.embedding.encoding import Encode, NothingKnown, encode_texts
 from sidmint.embedding.precomputed import (
     align_rows,
     as_vectors,
@@ -24,7 +25,10 @@ from sidmint.embedding.text import item_texts
 __all__ = [
     "ENCODERS",
     "SOURCES",
+    "Encode",
     "FittedSource",
+    "Identified",
+    "NothingKnown",
     "Projection",
     "SourceParams",
     "TextEncoder",

@@ -6,31 +6,83 @@ needs no network. Long texts are cut at the model's limit (MiniLM: 256 word piec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sidmint.embedding.base import ENCODERS
+from sidmint.embedding.identity import digest_of_files, versions
 from sidmint.errors import BadInput
-from sidmint.types import Floats
+from sidmint.types import Floats, Ints
 
 _PACKAGED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+_COUNTED_AT_ONCE = 1024
 
 
 @ENCODERS.register("sentence_transformer")
 class SentenceTransformerEncoder:
-    """A Hugging Face id or a local folder, on a CUDA device where there is one."""
+    """A Hugging Face id or a local folder, on a CUDA device where there is one.
+
+    Texts of one number of tokens go through the model together, so none is padded. Of 960 texts
+    of Beauty through MiniLM on a processor, padding moved the last bits of 653 vectors; without
+    it 1, 3, 8 and 32 texts at a time gave the same bits, on one thread and on two. On CUDA
+    this was not measured.
+    """
 
     def __init__(self, model: str) -> None:
         self.model = model
         self._model = _load(model)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A process that is sent this encoder loads its own."""
+        return type(self), (self.model,)
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda` or what else torch calls it."""
+        return str(self._model.device.type)
+
     def encode(self, texts: Sequence[str]) -> Floats:
         """Vectors (n, D) float32, normalised or not as the model has it."""
+        lengths = self.num_tokens(texts)
+        groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+        parts = [self._encode([texts[int(row)] for row in rows]) for rows in groups]
+        vectors = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
+        for rows, part in zip(groups, parts, strict=True):
+            vectors[rows] = part
+        return vectors
+
+    def num_tokens(self, texts: Sequence[str]) -> Ints:
+        """Tokens of each text (n,), cut at the model's limit; all 0 of a model without padding."""
+        prompt = self._model.prompts.get(self._model.default_prompt_name, "")
+        counts = np.zeros(len(texts), dtype=np.int32)
+        for start in range(0, len(texts), _COUNTED_AT_ONCE):
+            some = [prompt + text for text in texts[start : start + _COUNTED_AT_ONCE]]
+            mask = self._model.preprocess(some).get("attention_mask")
+            if mask is not None:
+                counts[start : start + len(some)] = mask.sum(dim=1).cpu().numpy()
+        return counts
+
+    def identity(self) -> Mapping[str, str] | None:
+        """The model's files, the versions of what computes, and on what; None without files."""
+        import torch
+
+        folder = _local_folder(self.model) or _downloaded(self.model)
+        if folder is None:
+            return None
+        on_cpu = torch.backends.cpu.get_cpu_capability()
+        return {
+            "encoder": "sentence_transformer",
+            "files": digest_of_files(folder, folder.rglob("*")),
+            "versions": versions("sentence-transformers", "transformers", "tokenizers", "torch"),
+            "device": on_cpu if self.device == "cpu" else torch.cuda.get_device_name(),
+        }
+
+    def _encode(self, texts: list[str]) -> Floats:
         vectors = self._model.encode(
-            list(texts), batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True
+            texts, batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True
         )
         return np.asarray(vectors, dtype=np.float32)
 
@@ -72,4 +124,16 @@ def _local_folder(model: str) -> Path | None:
         except ImportError:
             return None
         return Path(get_model_path())
+    return None
+
+
+def _downloaded(model: str) -> Path | None:
+    """Where the library has put the files of the Hugging Face id `model`; no network is asked."""
+    from huggingface_hub import snapshot_download
+
+    for name in (model, f"sentence-transformers/{model}"):
+        try:
+            return Path(snapshot_download(name, local_files_only=True))
+        except (OSError, ValueError):  # not under this name
+            continue
     return None

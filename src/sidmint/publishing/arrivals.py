@@ -20,6 +20,7 @@ from sidmint.contracts import Items
 from sidmint.embedding import (
     ENCODERS,
     SOURCES,
+    Encode,
     align_rows,
     check_rows,
     check_rows_of,
@@ -31,7 +32,6 @@ from sidmint.embedding import (
 )
 from sidmint.errors import BadInput
 from sidmint.neighbours import vectors_of
-from sidmint.progress import Track, silent
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.fusing import ReleaseSources, sources_file
 from sidmint.publishing.versions import Release
@@ -108,9 +108,9 @@ class Sorted:
 
 
 def read_arrivals(
-    given: Given, release: Release, root: Path, batch_size: int = 32, track: Track = silent
+    given: Given, release: Release, root: Path, encode: Encode = encode_texts
 ) -> Arrivals:
-    """The items that came, as the encoder of `release` reads them.
+    """The items that came, as the encoder of `release` reads them; `encode` reads their texts.
 
     Ready-made vectors are wanted exactly where the release's came ready-made; of joined ones, by
     source, for each that new items may not lack. A model that is a
@@ -123,9 +123,9 @@ def read_arrivals(
     made_by: Mapping[str, Any] = described["encoder"]
     _require_readable(made_by, release)
     if made_by["name"] == SOURCES:
-        found = _joined(given, known, _sources_of(made_by, release, root), batch_size, track)
+        found = _joined(given, known, _sources_of(made_by, release, root), encode)
     else:
-        found = _of_one_source(given, known, made_by, release, root, batch_size, track)
+        found = _of_one_source(given, known, made_by, release, root, encode)
     if found.shape[1] != described["dimensions"]:
         raise BadInput(
             f"the new vectors have {found.shape[1]} dimensions, those of {release.version} "
@@ -142,8 +142,7 @@ def _of_one_source(
     made_by: Mapping[str, Any],
     release: Release,
     root: Path,
-    batch_size: int,
-    track: Track,
+    encode: Encode,
 ) -> Floats:
     if given.sources:
         raise BadInput(
@@ -157,7 +156,7 @@ def _of_one_source(
                 "--vectors out"
             )
         encoder = ReleaseEncoder(made_by, None, None, release.version, root).encoder
-        return encode_texts(encoder, item_texts(made_by["template"], known), batch_size, track)
+        return encode(encoder, item_texts(made_by["template"], known))
     if given.vectors is None:
         raise BadInput(
             f"the vectors of {release.version} came ready-made from {made_by['model']}, so those "
@@ -170,9 +169,7 @@ def _sources_of(made_by: Mapping[str, Any], release: Release, root: Path) -> Rel
     return ReleaseSources(made_by["sources"], sources_file(release), release.version, root)
 
 
-def _joined(
-    given: Given, known: pl.DataFrame, sources: ReleaseSources, batch_size: int, track: Track
-) -> Floats:
+def _joined(given: Given, known: pl.DataFrame, sources: ReleaseSources, encode: Encode) -> Floats:
     """Texts from the items' columns, vectors from the files that were named."""
     if given.vectors is not None:
         files = [name for name in sources.heard if name not in sources.of_text]
@@ -192,7 +189,7 @@ def _joined(
         in_order = known_rows if may_lack else align_rows
         said[name] = in_order(vectors, vector_ids, item_ids, f"--vectors {name}")
         check_rows_of(vectors, vector_ids, item_ids, f"--vectors {name}")
-    return sources.vectors(said, item_ids, batch_size, track)
+    return sources.vectors(said, item_ids, encode)
 
 
 def sort_out(arrivals: Arrivals, published: pl.Series, index: Any) -> Sorted:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from sidmint.embedding import (
+    Encode,
     FittedSource,
     TextEncoder,
     as_vectors,
@@ -26,7 +27,6 @@ from sidmint.embedding import (
     load_encoder,
 )
 from sidmint.errors import BadInput, did_you_mean
-from sidmint.progress import Track, silent
 from sidmint.publishing.files import SOURCES_FILE
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
@@ -99,9 +99,11 @@ class ReleaseSources:
         }
 
     def vectors(
-        self, given: Given, item_ids: Sequence[str], batch_size: int = 32, track: Track = silent
+        self, given: Given, item_ids: Sequence[str], encode: Encode = encode_texts
     ) -> Floats:
         """Joined vectors (n, D) of the items, before they are scaled as a whole.
+
+        `encode` reads the texts.
 
         `BadInput` names a source that is wanted and not given, one that is not of the release or
         has no part in its vectors, and what is wrong with a row.
@@ -110,7 +112,7 @@ class ReleaseSources:
         return join(
             [
                 self.fitted[name].part(
-                    self._raw(name, given.get(name), len(item_ids), batch_size, track), item_ids
+                    self._raw(name, given.get(name), len(item_ids), encode), item_ids
                 )
                 for name in self.heard
             ]
@@ -121,16 +123,13 @@ class ReleaseSources:
         name: str,
         given: Sequence[str] | npt.ArrayLike | None,
         num_items: int,
-        batch_size: int,
-        track: Track,
+        encode: Encode,
     ) -> Floats:
         if given is None:
             shape = (num_items, self.fitted[name].num_dimensions)
             return np.full(shape, np.nan, dtype=np.float32)
         if name in self.of_text:
-            return encode_texts(
-                self.encoders[name], _texts(name, given, num_items), batch_size, track
-            )
+            return encode(self.encoders[name], _texts(name, given, num_items))
         try:
             vectors = as_vectors(np.asarray(given, dtype=np.float32), f"source {name}")
         except (TypeError, ValueError) as error:

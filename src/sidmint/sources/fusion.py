@@ -15,10 +15,10 @@ import polars as pl
 from sidmint.contracts import Items
 from sidmint.diagnostics import geometry, mean_cosine
 from sidmint.embedding import (
+    Encode,
     FittedSource,
     SourceParams,
     check_vectors,
-    encode_texts,
     fit_source,
     has_vector,
     item_texts,
@@ -30,7 +30,6 @@ from sidmint.embedding.source import JOINED
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import Params
-from sidmint.progress import Track
 from sidmint.sources.item_vectors import known_vectors_of_items, vectors_of_items
 from sidmint.types import Floats
 
@@ -52,15 +51,17 @@ class Read:
 
 
 def read_sources(
-    params: Params, items: pl.DataFrame, layout: Layout, track: Track
+    params: Params, items: pl.DataFrame, layout: Layout, encode: Encode
 ) -> tuple[Read, ...]:
     """Every source of `embed.sources` for the rows of `items`, by name; `BadInput` names one.
+
+    `encode` reads the texts of those that have an encoder.
 
     What is fitted is fitted on all items that have a vector, whatever `train.fit_on` says: content
     is known of each, and the stage does not wait for who may be learned from.
     """
     wanted = params.embed.sources or {}
-    return tuple(_read(name, each, params, items, layout, track) for name, each in wanted.items())
+    return tuple(_read(name, each, params, items, layout, encode) for name, each in wanted.items())
 
 
 def joined(sources: tuple[Read, ...]) -> Floats:
@@ -83,14 +84,14 @@ def _read(
     params: Params,
     items: pl.DataFrame,
     layout: Layout,
-    track: Track,
+    encode: Encode,
 ) -> Read:
     item_ids = items[Items.ITEM_ID].to_list()
     described = settings.model_dump()
     if settings.path is None:
         described["template"] = settings.template or params.embed.template
         vectors, described["model"] = _encoded(
-            settings, described["template"], params, items, layout, track
+            settings, described["template"], params, items, layout, encode
         )
     else:
         described["model"] = settings.path
@@ -115,13 +116,13 @@ def _encoded(
     params: Params,
     items: pl.DataFrame,
     layout: Layout,
-    track: Track,
+    encode: Encode,
 ) -> tuple[Floats, str]:
     """Vectors of the items' texts, and what they are made by: a folder, or the model's own name."""
     model = settings.model or params.embed.model
     encoder = load_encoder(str(settings.encoder), model, layout.root)
     texts = item_texts(template, items)
-    vectors = encode_texts(encoder, texts, params.embed.batch_size, track)
+    vectors = encode(encoder, texts)
     return vectors, model if (layout.root / model).is_dir() else encoder.model
 
 

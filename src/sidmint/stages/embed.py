@@ -20,7 +20,6 @@ from sidmint.contracts import Items
 from sidmint.embedding import (
     SOURCES,
     check_vectors,
-    encode_texts,
     item_texts,
     load_encoder,
     stored,
@@ -34,21 +33,24 @@ from sidmint.params import EmbedParams, Params
 from sidmint.progress import Track, silent
 from sidmint.sources.fusion import Read, joined, measure_sources, read_sources, tensors_of
 from sidmint.sources.item_vectors import known_vectors_of_items, vectors_of_items
+from sidmint.text_vectors import TextVectors
 from sidmint.types import Floats, Outcome
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 
 
 def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
     """Vectors of the catalogue on disk, or `BadInput` and nothing written.
 
-    Text is encoded batch by batch; precomputed vectors are matched to the items by id. What is
-    stored is float16; norms are taken in float32 and wider, before the rounding.
+    Text is encoded batch by batch, and only text that no run before has encoded
+    (`text_vectors`); precomputed vectors are matched to the items by id. What is stored is
+    float16; norms are taken in float32 and wider, before the rounding.
     """
     items = artifacts.items()
     item_ids = items[Items.ITEM_ID].to_list()
     settings = params.embed
-    sources = read_sources(params, items, artifacts.layout, track)
+    encode = TextVectors(artifacts.layout, settings.batch_size, settings.workers, track)
+    sources = read_sources(params, items, artifacts.layout, encode)
     texts = None
     if sources:
         name, model = "the joined sources", ", ".join(_named(source) for source in sources)
@@ -61,7 +63,7 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
         encoder = load_encoder(settings.encoder, settings.model, artifacts.layout.root)
         is_folder = (artifacts.layout.root / settings.model).is_dir()
         name, model = settings.encoder, settings.model if is_folder else encoder.model
-        vectors = encode_texts(encoder, texts, settings.batch_size, track)
+        vectors = encode(encoder, texts)
     check_vectors(vectors, item_ids, name)
     raw_norms = norms(vectors)
     if settings.unit_norm:
@@ -81,7 +83,8 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
             out.tensors("sources", tensors_of(sources))
         out.index("neighbours", build_index(halves.astype(np.float32)))
         out.json("embed", summary)
-    return Outcome(_headline(summary))
+    encode.tidy()
+    return Outcome(_headline(summary) + (f"; {encode.told}" if encode.num_texts else ""))
 
 
 def _named(source: Read) -> str:
