@@ -157,7 +157,7 @@ def test_minilm_gives_a_text_the_same_bits_in_any_company_and_on_any_threads():
         "the",
         "office",
     ]
-    texts = [" ".join(words[i:j]) for i in range(5) for j in range(i + 1, len(words))]
+    texts = [" ".join(words[i:j]) for i in range(2) for j in range(i + 1, len(words), 2)]
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
