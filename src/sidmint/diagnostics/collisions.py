@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
-from sidmint.diagnostics.packing import CodeArray
 from sidmint.errors import BadInput
+from sidmint.packing import CodeArray
 from sidmint.types import Floats, Ints
 
 
