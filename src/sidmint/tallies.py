@@ -33,6 +33,14 @@ class Tally:
     def __len__(self) -> int:
         return len(self.counts)
 
+    def counts_of(self, words: Keys) -> Counts:
+        """How often each of `words` (n, W) was seen, all of which were."""
+        both = np.concatenate([self.words, words])
+        order = np.lexsort(both.T[::-1])
+        place = np.empty(len(both), dtype=np.int64)
+        place[order] = np.cumsum(_parts(both[order])) - 1
+        return self.counts[place[len(self) :]]
+
 
 def count_on(tally: Tally, words: Keys) -> tuple[Tally, Counts]:
     """`tally` with the rows of `words` (n, W) added, and how many of its kind came before each.
@@ -55,11 +63,16 @@ def _gathered(words: Keys, seen: Counts) -> tuple[Tally, Counts]:
     """Equal rows of `words` added up, and how many were seen above each row of its kind."""
     order = np.lexsort(words.T[::-1])  # stable: rows above come first
     ordered, weights = words[order], seen[order]
-    parts = np.ones(len(words), dtype=bool)
-    parts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    begins = np.flatnonzero(parts)
+    begins = np.flatnonzero(_parts(ordered))
     ends = np.cumsum(weights)
     first = ends[begins] - weights[begins]
     before = np.empty(len(words), dtype=np.int64)
     before[order] = ends - weights - np.repeat(first, np.diff(begins, append=len(words)))
     return Tally(ordered[begins], np.diff(np.append(first, weights.sum()))), before
+
+
+def _parts(ordered: Keys) -> npt.NDArray[np.bool_]:
+    """Whether a row is another than the one above it; the first is."""
+    parts = np.ones(len(ordered), dtype=bool)
+    parts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return parts
