@@ -39,6 +39,13 @@ class Spill(Protocol):
         """The rows in the order of their coming, so many at a time; nothing where none came."""
         ...
 
+    def array(self, partition: int, dtype: np.dtype[Any]) -> Rows:
+        """All numbers of a partition of `dtype` as one read-only array, mapped where it is a file.
+
+        It is as good as long as the spill is, and nothing more is appended.
+        """
+        ...
+
     def drop(self, partition: int) -> None:
         """Forget the rows of `partition`."""
         ...
@@ -62,6 +69,13 @@ class MemorySpill:
         """Pieces as they came, cut where they are longer than `rows_at_once`."""
         for rows in self._held.get(partition, []):
             yield from in_pieces(rows, rows_at_once)
+
+    def array(self, partition: int, dtype: np.dtype[Any]) -> Rows:
+        """The pieces as one; they are kept as that."""
+        pieces = self._held.get(partition, [])
+        whole = np.concatenate(pieces) if pieces else np.empty(0, dtype=dtype)
+        self._held[partition] = [whole]
+        return whole
 
     def drop(self, partition: int) -> None:
         """Free the rows."""

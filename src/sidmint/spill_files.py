@@ -52,6 +52,13 @@ class FileSpill:
             while len(flat := np.fromfile(file, self._like.dtype, rows_at_once * width)):
                 yield flat.reshape(-1, *self._like.shape[1:])
 
+    def array(self, partition: int, dtype: np.dtype[Any]) -> Rows:
+        """The file, mapped; an array of nothing where nothing came."""
+        path = self._file(partition)
+        if not path.exists():
+            return np.empty(0, dtype=dtype)
+        return np.memmap(path, dtype=dtype, mode="r")
+
     def drop(self, partition: int) -> None:
         """Remove the file."""
         self._file(partition).unlink(missing_ok=True)
