@@ -2,8 +2,8 @@
 
     python benchmarks/scale_codes.py [--rows N ...] [--events N ...] [--memory-mib 256]
 
-Every row is measured in a process of its own and appended to docs/results/scale.jsonl; a row that is
-there already (same work, size and settings) is not measured again. At 100 million rows and events the
+Every row is measured in a process of its own and appended to docs/results/scale.jsonl; a row that
+is there already (same work, size and memory) is not measured again. At 100 million rows or events,
 files under --scratch take up to 4 GB at a time, and are removed.
 
 Codes are 4 levels of 1,024, made block by block from a seed: at each level floor(1024 u^5) added to
@@ -56,6 +56,7 @@ class Files(Sequence[Any]):
 
     @classmethod
     def of(cls, folder: Path) -> Files:
+        """All arrays of `folder`, in the order of their names."""
         return cls(tuple(sorted(folder.glob("*.npy"))))
 
     def __len__(self) -> int:

@@ -33,8 +33,8 @@ _ITEMS, _USERS = 0, 1
 class EventLog:
     """The distinct events of a log.
 
-    Items of user u, ascending: `items[item_starts[u]:item_starts[u + 1]]`, int32. Users read of item
-    i, ascending: `users[user_starts[i]:user_starts[i + 1]]`, int32; those are all of its users, or a
+    Items of user u, rising: `items[item_starts[u]:item_starts[u + 1]]`, int32. Users read of
+    item i, rising: `users[user_starts[i]:user_starts[i + 1]]`, int32: all of its users, or a
     sample. Users are numbered as their labels rise, without those that have no event.
     """
 
@@ -79,7 +79,7 @@ def build_event_log(
     with more than `most_users` users, those are read that come first in one seeded order of all
     users. The result does not depend on how events are cut into blocks, nor on `memory`.
 
-    `memory` is in bytes: the work space beside the block at hand, 32 bytes a user and 32 an item;
+    `memory` is in bytes: the work space beside the block at hand, 48 bytes a user and 48 an item;
     by default 64 MiB, or what the largest user or item needs. `spill` holds 8 bytes an event
     meanwhile and 8 afterwards, and wants to live as long as the log.
 

@@ -75,7 +75,7 @@ def swing(
     Raises `BadInput` for rows outside the catalogue, unequal lengths, and weights or bounds
     with which the formula means nothing.
     """
-    _check(users, items, num_items, alpha, min_common_users)
+    _check_events(users, items, num_items)
     labels, rows = np.unique(users, return_inverse=True)
     log = build_event_log(
         [(rows.astype(np.int32), items)],
@@ -112,27 +112,33 @@ def swing_of_log(
 ) -> Iterator[Pairs]:
     """`swing` of a log that is there already, which may lie in files: some triggers at a time.
 
-    Joined, they are what `swing` gives, to the bit. Memory: some 150 MB, 8 bytes a user, and the
-    users read of one trigger squared; pages of a mapped log come and go as the system likes.
+    Joined, they are what `swing` gives, to the bit. Memory: some 150 MB, 24 bytes a user, 32 an
+    item, and the users read of one trigger squared; pages of a mapped log come and go as the
+    system likes.
+
+    Raises `BadInput` for weights and bounds with which the formula means nothing.
     """
+    if not alpha > 0 or min_common_users < 2:
+        raise BadInput(
+            f"swing wants alpha over 0 and at least 2 common users, got {alpha} and "
+            f"{min_common_users}"
+        )
     weights = _user_weights(log, user_offset, user_power)
-    for first, last in track(_cuts(log), "swing"):
+
+    def best(first: int, last: int) -> Pairs:
         block = _Block.of(log, first, last)
         triggers, targets, sizes, scores = _score_block(log, block, weights, alpha)
         wanted = (sizes >= min_common_users) & (scores > min_score)
-        triggers, targets, scores = _best(triggers[wanted], targets[wanted], scores[wanted], top)
-        yield Pairs(triggers.astype(np.int32), targets.astype(np.int32), scores)
+        return _best(triggers[wanted], targets[wanted], scores[wanted], top)
+
+    return (best(first, last) for first, last in track(_cuts(log), "swing"))
 
 
-def _check(users: Array, items: Array, num_items: int, alpha: float, min_common: int) -> None:
+def _check_events(users: Array, items: Array, num_items: int) -> None:
     if len(users) != len(items):
         raise BadInput(f"swing wants one user an item, got {len(users)} and {len(items)}")
     if num_items < 1 or (len(items) and not 0 <= items.min() <= items.max() < num_items):
         raise BadInput(f"swing wants item rows from 0 to {num_items - 1}, got others")
-    if not alpha > 0 or min_common < 2:
-        raise BadInput(
-            f"swing wants alpha over 0 and at least 2 common users, got {alpha} and {min_common}"
-        )
 
 
 def _user_weights(log: EventLog, offset: float, power: float) -> Array:
@@ -354,12 +360,12 @@ def _pairs_within(groups: _Groups) -> tuple[Array, Array]:
     return groups.events[left], groups.events[right]
 
 
-def _best(triggers: Array, targets: Array, scores: Array, top: int) -> tuple[Array, Array, Array]:
+def _best(triggers: Array, targets: Array, scores: Array, top: int) -> Pairs:
     """The first `top` rows of each trigger by falling score, then target."""
     order = np.lexsort((targets, -scores, triggers))
     _, first, size = np.unique(triggers[order], return_index=True, return_counts=True)
     order = order[np.arange(len(order)) - np.repeat(first, size) < top]
-    return triggers[order], targets[order], scores[order]
+    return Pairs(triggers[order].astype(np.int32), targets[order].astype(np.int32), scores[order])
 
 
 def _num_pairs(size: Array) -> Array:
