@@ -25,6 +25,7 @@ _BYTES_AN_EVENT = 64
 _EVENTS_AT_ONCE = 1 << 17
 """Read and sent: 8 MB of work space, whatever the memory is."""
 _MEMORY = 1 << 26
+_KEY_BITS = 63
 _ITEMS, _USERS = 0, 1
 """Partitions of the lists that are kept."""
 
@@ -86,8 +87,7 @@ def build_event_log(
     Raises `BadInput` for numbers out of range, and where the events of one user or of one item do
     not fit `memory`; it says what would be enough.
     """
-    if num_users * num_items >= 1 << 63:
-        raise BadInput(f"{num_users:,} users times {num_items:,} items are beyond 64 bits")
+    by = _Keys.of(num_users, num_items)
     of_users, of_items = _counts(blocks, num_users, num_items)
     room = _room(of_users, of_items, memory)
     met = of_users > 0
@@ -95,20 +95,19 @@ def build_event_log(
     by_user = _Parted(spill.below(0), of_users[met], room)
     for users, items in _pieces(blocks):
         own = rows[users]
-        by_user.add(own, own.astype(np.int64) * num_items + items)
+        by_user.add(own, by.user(own, items))
     by_item = _Parted(spill.below(1), of_items, room)
     lists = spill.below(2)
-    num_met = by_user.num_keys
-    activity = np.zeros(num_met, dtype=np.int64)
+    activity = np.zeros(int(met.sum()), dtype=np.int64)
     for keys in by_user.sorted():
-        users, items = np.divmod(_distinct(keys), num_items)
+        users, items = by.user_and_item(_distinct(keys))
         lists.append(_ITEMS, items.astype(np.int32))
         _set_counts(activity, users)
-        by_item.add(items, items * num_met + users)
-    thinning = _Thinning(num_met, most_users, seed)
+        by_item.add(items, by.item(items, users))
+    thinning = _Thinning(len(activity), most_users, seed)
     num_read, reads = np.zeros((2, num_items), dtype=np.int64)
     for keys in by_item.sorted():
-        items, users = thinning.kept(*np.divmod(keys, num_met))
+        items, users = thinning.kept(*by.item_and_user(keys))
         lists.append(_USERS, users.astype(np.int32))
         _set_counts(num_read, items)
         begins = np.flatnonzero(np.diff(items, prepend=-1))
@@ -122,11 +121,40 @@ def build_event_log(
     )
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """Events as whole numbers that sort by user, then item, or the other way round."""
+
+    user_bits: int
+    item_bits: int
+
+    @classmethod
+    def of(cls, num_users: int, num_items: int) -> _Keys:
+        bits = cls(num_users.bit_length(), num_items.bit_length())
+        if bits.user_bits + bits.item_bits > _KEY_BITS:
+            raise BadInput(
+                f"{num_users:,} users with {num_items:,} items are beyond {_KEY_BITS} bits; take "
+                "fewer at a time"
+            )
+        return bits
+
+    def user(self, users: Array, items: Array) -> Array:
+        return users.astype(np.int64) << self.item_bits | items
+
+    def item(self, items: Array, users: Array) -> Array:
+        return items.astype(np.int64) << self.user_bits | users
+
+    def user_and_item(self, keys: Array) -> tuple[Array, Array]:
+        return keys >> self.item_bits, keys & ((1 << self.item_bits) - 1)
+
+    def item_and_user(self, keys: Array) -> tuple[Array, Array]:
+        return keys >> self.user_bits, keys & ((1 << self.user_bits) - 1)
+
+
 class _Parted:
     """Keys of events in ranges of users or items, of which each can be sorted in memory."""
 
     def __init__(self, spill: Spill, counts: Array, room: int) -> None:
-        self.num_keys = len(counts)
         self._spill = spill
         self._bounds = np.array(cuts(counts, room))
         self._sent = np.zeros(len(self._bounds), dtype=np.int64)

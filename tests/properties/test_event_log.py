@@ -144,6 +144,18 @@ def test_what_does_not_fit_is_refused_with_what_would_do() -> None:
     build([(users, items)], MemorySpill(), 64 * int(most))
 
 
+def test_more_users_and_items_than_a_key_tells_apart_are_refused() -> None:
+    with pytest.raises(BadInput, match="beyond 63 bits"):
+        build_event_log(
+            [],
+            num_users=2**40,
+            num_items=2**30,
+            most_users=1,
+            seed=0,
+            spill=MemorySpill(),
+        )
+
+
 @pytest.mark.parametrize(
     ("users", "items", "words"),
     [([30], [0], "user rows from 0 to 29"), ([0], [-1], "item rows from 0 to 11")],
