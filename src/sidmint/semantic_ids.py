@@ -98,7 +98,7 @@ def resolve_by_suffix(codes: Codes, item_ids: Sequence[str]) -> SemanticIds:
     _require_ids(codes, item_ids)
     return SemanticIds(
         codes=codes,
-        suffixes=_count_in_buckets(codes.values, item_ids),
+        suffixes=_count_in_buckets(codes.values, np.asarray(item_ids)),
         has_suffix=True,
         moved=np.zeros(codes.num_items, dtype=bool),
         added_distances=np.zeros(codes.num_items),
@@ -117,11 +117,20 @@ def resolve_by_reassignment(
     keeps its codes and gets suffixes; if there is one, every id of the table has a suffix.
     """
     _require_ids(codes, item_ids)
+    return reassigned(codes, np.asarray(item_ids), distances)
+
+
+def reassigned(codes: Codes, order: npt.NDArray[Any], distances: LastLevelDistances) -> SemanticIds:
+    """`resolve_by_reassignment` of rows that are known to be different items.
+
+    `order` (N,) holds distinct values that sort as the item ids do, or these themselves. Rows of
+    whole prefix groups get here what they get in any table that holds them.
+    """
     size = codes.sizes[-1]
     values = codes.values.copy()
     added = np.zeros(codes.num_items)
     num_oversized = 0
-    for group in _colliding_groups(codes.values, item_ids):
+    for group in _colliding_groups(codes.values, order):
         if len(group) > size:
             num_oversized += 1
             continue
@@ -138,7 +147,7 @@ def resolve_by_reassignment(
     moved = values[:, -1] != codes.values[:, -1]
     return SemanticIds(
         codes=Codes(values, codes.sizes),
-        suffixes=_count_in_buckets(values, item_ids),
+        suffixes=_count_in_buckets(values, order),
         has_suffix=num_oversized > 0,
         moved=moved,
         added_distances=np.where(moved, added, 0.0),
@@ -166,7 +175,7 @@ def resolve_by_spreading(
     known: dict[bytes, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]] = {}
     for _ in range(rounds):
         before = values.copy()
-        order, begins = _by_bucket(before, item_ids)
+        order, begins = _by_bucket(before, np.asarray(item_ids))
         buckets = np.split(order, np.flatnonzero(begins)[1:])
         for rows in (bucket for bucket in buckets if len(bucket) > 1):
             if rows.tobytes() not in known:
@@ -178,7 +187,7 @@ def resolve_by_spreading(
             break
     return SemanticIds(
         codes=Codes(values, codes.sizes),
-        suffixes=_count_in_buckets(values, item_ids),
+        suffixes=_count_in_buckets(values, np.asarray(item_ids)),
         has_suffix=shared_codes(values).num_collided_items > 0,
         moved=values[:, -1] != codes.values[:, -1],
         added_distances=added,
@@ -275,9 +284,9 @@ class PrefixIndex:
         return slice(start, stop)
 
 
-def _colliding_groups(values: Ints, item_ids: Sequence[str]) -> Iterator[npt.NDArray[np.int64]]:
+def _colliding_groups(values: Ints, ids: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.int64]]:
     """The rows of each prefix group that holds a collision, each in the order of item ids."""
-    order = np.lexsort((np.asarray(item_ids), *values.T[::-1]))
+    order = np.lexsort((ids, *values.T[::-1]))
     ordered = values[order]
     same_prefix = (ordered[1:, :-1] == ordered[:-1, :-1]).all(axis=1)
     collides = same_prefix & (ordered[1:, -1] == ordered[:-1, -1])
@@ -285,12 +294,12 @@ def _colliding_groups(values: Ints, item_ids: Sequence[str]) -> Iterator[npt.NDA
     for start, stop in zip(starts, np.append(starts[1:], len(values)), strict=True):
         if collides[start : stop - 1].any():
             rows = order[start:stop]
-            yield rows[np.argsort(np.asarray(item_ids)[rows], kind="stable")]
+            yield rows[np.argsort(ids[rows], kind="stable")]
 
 
-def _count_in_buckets(values: Ints, item_ids: Sequence[str]) -> Ints:
+def _count_in_buckets(values: Ints, ids: npt.NDArray[Any]) -> Ints:
     """0, 1, 2 ... inside each bucket of equal rows, in the order of item ids."""
-    order, begins = _by_bucket(values, item_ids)
+    order, begins = _by_bucket(values, ids)
     position = np.arange(len(values))
     first = np.maximum.accumulate(np.where(begins, position, 0))
     suffixes = np.empty(len(values), dtype=np.int32)
@@ -299,10 +308,10 @@ def _count_in_buckets(values: Ints, item_ids: Sequence[str]) -> Ints:
 
 
 def _by_bucket(
-    values: Ints, item_ids: Sequence[str]
+    values: Ints, ids: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Rows in the order of codes, then item ids, and where in it a bucket begins."""
-    order = np.lexsort((np.asarray(item_ids), *values.T[::-1]))
+    order = np.lexsort((ids, *values.T[::-1]))
     ordered = values[order]
     return order, np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
 

@@ -139,8 +139,8 @@ def some_buckets(sizes, top, num_items=400, seed=8):
 @pytest.mark.parametrize(("sizes", "top"), WIDE)
 @pytest.mark.parametrize("rows_at_once", [1, 7, 400, 2**17])
 def test_buckets_are_those_of_distinct_rows_for_any_width(monkeypatch, sizes, top, rows_at_once):
-    for name in ("packing", "buckets"):
-        monkeypatch.setattr(f"sidmint.diagnostics.{name}.ROWS_AT_ONCE", rows_at_once)
+    for name in ("packing", "diagnostics.buckets"):
+        monkeypatch.setattr(f"sidmint.{name}.ROWS_AT_ONCE", rows_at_once)
     codes = some_buckets(sizes, top)
     found = bucket_sizes(codes)
     assert len(found) == len(sizes)
@@ -180,8 +180,8 @@ def test_any_type_of_integer_counts_the_same(kind):
 
 
 def test_codes_in_a_file_and_by_column_count_the_same(tmp_path, monkeypatch):
-    for name in ("packing", "buckets", "utilization"):
-        monkeypatch.setattr(sys.modules[f"sidmint.diagnostics.{name}"], "ROWS_AT_ONCE", 64)
+    for name in ("packing", "diagnostics.buckets", "diagnostics.utilization"):
+        monkeypatch.setattr(sys.modules[f"sidmint.{name}"], "ROWS_AT_ONCE", 64)
     codes = some_buckets((100, 90, 80), 100).astype(np.int16)
     np.save(tmp_path / "codes.npy", codes)
     in_file = np.load(tmp_path / "codes.npy", mmap_mode="r")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sidmint.diagnostics import Overlap, collisions, utilization
-from sidmint.diagnostics.packing import bits_of_levels
+from sidmint.packing import bits_of_levels
 
 TABLE_1 = {  # participation ratio, effective rank, largest eigenvalue share, mean absolute cosine
     "Raw Input": (106.05, 131.17, 0.0307, 0.0795),

@@ -6,6 +6,7 @@ arrays and from 1 in the names that stages give to metrics. Entropies are in nat
 
 from sidmint.diagnostics.alignment import alignment, renamed
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
+from sidmint.diagnostics.code_blocks import count_code_blocks
 from sidmint.diagnostics.code_counts import CodeCounts, count_codes
 from sidmint.diagnostics.collisions import Collisions, collisions, duplicate_floor
 from sidmint.diagnostics.conflicts import QualifiedCollisions, qualified_collisions
@@ -40,6 +41,7 @@ __all__ = [
     "collisions",
     "CodeCounts",
     "count_codes",
+    "count_code_blocks",
     "QualifiedCollisions",
     "qualified_collisions",
     "duplicate_floor",

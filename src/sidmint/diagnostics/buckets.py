@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sidmint.diagnostics.entropy import entropy
-from sidmint.diagnostics.packing import (
+from sidmint.packing import (
     ROWS_AT_ONCE,
     CodeArray,
     Keys,
@@ -30,6 +31,12 @@ class BucketSizes:
 
     sizes: npt.NDArray[np.int64]
     num_buckets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, held: npt.NDArray[np.int64]) -> BucketSizes:
+        """Of buckets that hold so many items each: `held` (B,), in any order; zeros are none."""
+        sizes, num_buckets = np.unique(held[held > 0], return_counts=True)
+        return cls(sizes.astype(np.int64), num_buckets.astype(np.int64))
 
     @property
     def num_items(self) -> int:
@@ -69,6 +76,18 @@ def bucket_sizes(codes: CodeArray) -> tuple[BucketSizes, ...]:
     return tuple(found)
 
 
+def merge_bucket_sizes(parts: Iterable[BucketSizes]) -> BucketSizes:
+    """`BucketSizes` of all rows from those of parts of them, in any order and grouping.
+
+    Exact where no bucket has items in two parts: part the rows by (some of) the codes of the
+    prefix, never by row number.
+    """
+    tally: Counter[int] = Counter()
+    for part in parts:
+        tally.update(dict(zip(part.sizes.tolist(), part.num_buckets.tolist(), strict=True)))
+    return _rising(tally)
+
+
 def _lengths(levels: range) -> range:
     """The prefixes that end at each of `levels`."""
     return range(levels.start + 1, levels.stop + 1)
@@ -85,6 +104,10 @@ def _runs(ordered: Keys, dropped_bits: int) -> BucketSizes:
         tally.update(dict(zip(sizes.tolist(), counts.tolist(), strict=True)))
         begin = int(ends[-1]) if len(ends) else begin
     tally[len(ordered) - begin] += 1
+    return _rising(tally)
+
+
+def _rising(tally: Mapping[int, int]) -> BucketSizes:
     rising = sorted(tally)
     return BucketSizes(
         np.array(rising, dtype=np.int64), np.array([tally[s] for s in rising], dtype=np.int64)

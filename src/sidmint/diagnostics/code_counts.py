@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sidmint.diagnostics.buckets import bucket_sizes
 from sidmint.diagnostics.collisions import Collisions
-from sidmint.diagnostics.packing import CodeArray
 from sidmint.diagnostics.utilization import (
     Branching,
     Utilization,
@@ -15,6 +14,7 @@ from sidmint.diagnostics.utilization import (
     utilization_by_level,
 )
 from sidmint.information import information
+from sidmint.packing import CodeArray
 
 
 @dataclass(frozen=True)

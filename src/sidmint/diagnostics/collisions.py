@@ -8,8 +8,8 @@ from hashlib import blake2b
 import numpy as np
 
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
-from sidmint.diagnostics.packing import CodeArray
 from sidmint.errors import BadInput
+from sidmint.packing import CodeArray
 from sidmint.rows import ROWS_AT_ONCE, Rows
 from sidmint.types import Ints
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sidmint.diagnostics.packing import (
+from sidmint.packing import (
     CodeArray,
     Keys,
     append_levels,

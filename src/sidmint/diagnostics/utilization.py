@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
 from sidmint.diagnostics.entropy import entropy
-from sidmint.diagnostics.packing import ROWS_AT_ONCE, CodeArray
 from sidmint.errors import BadInput
+from sidmint.packing import ROWS_AT_ONCE, CodeArray
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,11 @@ def utilization_by_level(codes: CodeArray, sizes: Sequence[int]) -> tuple[Utiliz
                 )
             count += np.bincount(column, minlength=len(count))
     return tuple(Utilization(count) for count in counts)
+
+
+def merge_utilization(one: Utilization, other: Utilization) -> Utilization:
+    """Usage of one codebook by all rows, from its usage by two parts of them."""
+    return Utilization(one.counts + other.counts)
 
 
 def branching(codes: CodeArray) -> Branching:

@@ -71,6 +71,31 @@ def append_levels(keys: Keys, codes: CodeArray, levels: range, bits: Sequence[in
             key |= piece[:, level].astype(np.uint64)
 
 
+def words(codes: CodeArray, sizes: Sequence[int]) -> Keys:
+    """`codes` (n, L) as (n, W) whole numbers of 64 bits that sort as the rows do, first word first.
+
+    `sizes` are the rows of each codebook: with them, words of one block compare with those of
+    another, as keys packed by the codes at hand would not. W is 1 up to four levels of 65,536
+    codes. A code outside its codebook gives the word of another row: check codes before.
+    """
+    bits, groups = _fixed_groups(sizes)
+    packed: Keys = np.zeros((len(codes), len(groups)), dtype=np.uint64)
+    for word, levels in enumerate(groups):
+        append_levels(packed[:, word], codes, levels, bits)
+    return packed
+
+
+def num_words(sizes: Sequence[int]) -> int:
+    """W, the words of a row of codes."""
+    return len(_fixed_groups(sizes)[1])
+
+
+def _fixed_groups(sizes: Sequence[int]) -> tuple[list[int], tuple[range, ...]]:
+    """Bits of each level by its codebook, and the levels of each word."""
+    bits = [max(1, (size - 1).bit_length()) for size in sizes]
+    return bits, level_groups(bits, num_items=0)
+
+
 def rank(keys: Keys, ordered: Keys) -> None:
     """Put in place of each key its place among all keys, `ordered`: the order is kept."""
     for start in range(0, len(keys), ROWS_AT_ONCE):

@@ -1,0 +1,81 @@
+"""Partitions in files: what `partitions.Spill` means where there is a disk.
+
+The files are plain numbers without a header, read back by the process that wrote them and gone
+when it ends; nobody is handed one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sidmint.errors import StorageFailed
+from sidmint.partitions import Rows
+
+
+class FileSpill:
+    """A `Spill` with one file a partition in `folder`; none is open between calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._like: npt.NDArray[Any] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def append(self, partition: int, rows: Rows) -> None:
+        """Put `rows` behind those that are there. `StorageFailed` where the disk is full."""
+        if self._like is None:
+            self._like = np.empty((0, *rows.shape[1:]), dtype=rows.dtype)
+        if (rows.dtype, rows.shape[1:]) != (self._like.dtype, self._like.shape[1:]):
+            raise TypeError(f"rows of {rows.dtype} {rows.shape[1:]} beside others in one spill")
+        try:
+            with self._file(partition).open("ab") as file:
+                file.write(np.ascontiguousarray(rows).data)
+        except OSError as error:
+            raise StorageFailed(
+                f"{self._folder} takes no more rows ({error.strerror}); the work needs about as "
+                "much room there as its rows have bytes: free some, or name another folder"
+            ) from error
+
+    def read(self, partition: int, rows_at_once: int) -> Iterator[Rows]:
+        """The rows in the order of their coming, so many at a time; nothing where none came."""
+        path = self._file(partition)
+        if self._like is None or not path.exists():
+            return
+        width = int(np.prod(self._like.shape[1:], dtype=np.int64))
+        with path.open("rb") as file:
+            while len(flat := np.fromfile(file, self._like.dtype, rows_at_once * width)):
+                yield flat.reshape(-1, *self._like.shape[1:])
+
+    def array(self, partition: int, dtype: np.dtype[Any]) -> Rows:
+        """The file, mapped; an array of nothing where nothing came."""
+        path = self._file(partition)
+        if not path.exists():
+            return np.empty(0, dtype=dtype)
+        return np.memmap(path, dtype=dtype, mode="r")
+
+    def drop(self, partition: int) -> None:
+        """Remove the file."""
+        self._file(partition).unlink(missing_ok=True)
+
+    def below(self, partition: int) -> FileSpill:
+        """One in a folder of this one's."""
+        return FileSpill(self._folder / f"below-{partition:05d}")
+
+    def _file(self, partition: int) -> Path:
+        return self._folder / f"{partition:05d}.rows"
+
+
+@contextmanager
+def spilling(parent: Path) -> Iterator[FileSpill]:
+    """A `FileSpill` in a new folder of `parent`, which is removed at the end whatever happens.
+
+    A process killed in the middle leaves its folder `sidmint-spill-*`: delete it.
+    """
+    with tempfile.TemporaryDirectory(prefix="sidmint-spill-", dir=parent) as folder:
+        yield FileSpill(Path(folder))

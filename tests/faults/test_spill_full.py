@@ -1,0 +1,28 @@
+"""A disk that is full while rows are parted says so, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sidmint.diagnostics import count_code_blocks
+from sidmint.errors import StorageFailed
+from sidmint.spill_files import FileSpill, spilling
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    spill = FileSpill(tmp_path)
+    (tmp_path / "00000.rows").symlink_to("/dev/full")
+    codes = np.zeros((10, 2), dtype=np.int32)
+    with pytest.raises(StorageFailed, match=f"{tmp_path} takes no more rows .No space left"):
+        count_code_blocks([codes], (4, 4), spill=spill, memory=2**20, num_partitions=1)
+
+
+def test_nothing_stays_where_work_ends_in_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), spilling(tmp_path) as spill:  # noqa: PT012
+        spill.append(0, np.arange(3))
+        spill.below(0).append(1, np.arange(3))
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
