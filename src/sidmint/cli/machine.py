@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sidmint import __version__
 from sidmint.cli.findings import Finding, check
-from sidmint.cli.processes import num_cores
+from sidmint.execution.cores import num_cores
 
 if TYPE_CHECKING:
     import torch

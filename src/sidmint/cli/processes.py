@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 from sidmint.cli.output import complain, errors
 from sidmint.errors import BadInput
+from sidmint.execution.cores import num_cores
 
 MEETING = "SIDMINT_MEETING"
 """Where the processes of a `launch` find each other; without it torchrun's variables say."""
@@ -125,13 +126,6 @@ def _environment(rank: int, num_processes: int, folder: Path) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": str(num_processes),
         MEETING: (folder / "meeting").as_uri(),
     }
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def num_cores() -> int:
@@ -12,11 +13,16 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def thread_limits(num_processes: int) -> dict[str, str]:
-    """Environment of a process that shares the cores with others: threads of its libraries.
+def worker_environment(num_workers: int) -> dict[str, str]:
+    """What a worker's environment has beside this process': it shares the cores with others.
 
-    Read when a library is loaded, so it has to be there when the process starts. OMP is what
-    torch, numpy and faiss go by.
+    Threads are counted when a library is loaded, so this has to be there when the worker starts.
+    OMP is what torch, numpy and faiss go by. What the user has set stays. Modules are found where
+    this process finds them.
     """
-    threads = str(max(1, num_cores() // num_processes))
-    return {"OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads, "RAYON_NUM_THREADS": threads}
+    threads = str(max(1, num_cores() // num_workers))
+    limits = {name: threads for name in _LIMITS if name not in os.environ}
+    return {**limits, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
+
+
+_LIMITS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")

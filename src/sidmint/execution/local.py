@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
 
-from sidmint.execution.cores import thread_limits
+from sidmint.execution.cores import worker_environment
 from sidmint.execution.engine import TRIES, Answer, Task, worker_died, workers_that_fit
 from sidmint.execution.ordering import in_task_order
 from sidmint.progress import Track, silent
@@ -99,11 +99,7 @@ class _Worker:
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={
-                    **thread_limits(num_workers),
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),
-                },
+                env={**os.environ, **worker_environment(num_workers)},
             )
 
     @property

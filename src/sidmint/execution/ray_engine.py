@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sidmint.errors import BadInput
-from sidmint.execution.cores import thread_limits
+from sidmint.execution.cores import worker_environment
 from sidmint.execution.engine import (
     PROCESS_BYTES,
     TRIES,
@@ -112,7 +112,7 @@ class RayEngine:
 
     def _connected(self) -> Any:
         """Ray, started or joined."""
-        ray = _import_ray()
+        ray = _import_ray(alone=self._address is None)
         if ray.is_initialized():
             return ray
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -120,23 +120,25 @@ class RayEngine:
             _require_cluster(self._address)
             ray.init(address=self._address, **quiet)
         else:
-            with _environment(thread_limits(self._workers)):
+            with _environment(worker_environment(self._workers)):
                 ray.init(
                     address="local",
                     num_cpus=self._workers,
                     include_dashboard=False,
                     object_store_memory=_OBJECT_BYTES,
-                    _node_ip_address="127.0.0.1",
                     **quiet,
                 )
         self._started = ray
         return ray
 
 
-def _import_ray() -> Any:
-    # Both are read when Ray is imported or started.
+def _import_ray(alone: bool) -> Any:
+    # All are read when Ray is imported or started.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_task_oom_retries", str(TRIES - 1))
+    if alone:
+        # The one switch that makes Ray listen on 127.0.0.1 alone; an address given is replaced.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
@@ -158,8 +160,9 @@ def _require_room(task_bytes: int, most: float, label: str) -> None:
 
 
 def _require_cluster(address: str) -> None:
-    """`BadInput` within seconds where no Ray answers: Ray itself tries for minutes, and then ends
-    the process.
+    """`BadInput` within seconds where no Ray answers.
+
+    Ray itself tries for minutes and then ends the process, so another process tries first.
     """
     if not CLUSTER.fullmatch(address):
         raise BadInput(
@@ -194,12 +197,15 @@ def _not_reached(address: str, why: str) -> BadInput:
 
 
 @contextmanager
-def _environment(limits: dict[str, str]) -> Iterator[None]:
-    """`limits` for the processes that are started inside, where the user has not set them."""
-    added = {name: value for name, value in limits.items() if name not in os.environ}
+def _environment(added: dict[str, str]) -> Iterator[None]:
+    """`added` to the environment, for the processes that are started inside."""
+    before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
