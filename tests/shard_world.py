@@ -14,6 +14,7 @@ import worlds
 from sidmint.errors import BadInput
 from sidmint.execution.shards import Shards
 from sidmint.execution.splitting import split
+from sidmint.execution.writing import ShardWriter
 
 KEY = "item_id"
 
@@ -39,6 +40,17 @@ def events(num_events: int = 300, num_users: int = 40) -> pl.DataFrame:
 def cut(folder: Path, shard_rows: int, num_items: int = 400) -> Shards:
     """`items` as a table in parts."""
     return split(items(num_items), folder, KEY, "items", shard_rows)
+
+
+def write_two_parts(folder: Path) -> None:
+    """A table of its own, which goes on from what is there."""
+    writer = ShardWriter(folder, "key")
+    writer.begin()
+    for index in range(2):
+        frame = pl.DataFrame({"key": [10 * index, 10 * index + 1], "new": [index, index]})
+        if not writer.is_complete(index, "new"):
+            writer.write(index, frame, "new")
+    writer.finish(2)
 
 
 def file_bytes(folder: Path) -> dict[str, bytes]:
@@ -71,11 +83,32 @@ class Encode:
         return rows.select(KEY).with_columns(**{k: pl.Series(v) for k, v in levels.items()})
 
 
+GRID = worlds.nested_grid(num_levels=4)
+
+
+def grid() -> pl.DataFrame:
+    """Items whose vectors are sums of codewords; `item_id` says which."""
+    ids = ["".join(str(code) for code in codes) for codes in GRID.codes]
+    return pl.DataFrame(
+        {KEY: ids, "vector": pl.Series(GRID.vectors, dtype=pl.Array(pl.Float32, 2))}
+    )
+
+
+def walk(rows: pl.DataFrame) -> pl.DataFrame:
+    """Codes of `grid`: the nearest codeword a level, in numpy, exact as all of its sums are."""
+    left = rows["vector"].to_numpy(writable=True)
+    levels = {}
+    for level, codewords in enumerate(GRID.codebooks.levels, start=1):
+        nearest = ((left[:, None] - codewords) ** 2).sum(axis=2).argmin(axis=1)
+        levels[f"code_{level}"] = nearest
+        left -= codewords[nearest]
+    return rows.select(KEY).with_columns(**{k: pl.Series(v) for k, v in levels.items()})
+
+
 @dataclass(frozen=True)
 class DiesOnce:
-    """`Encode`, in a process that is killed when it first meets the part with `item_id`."""
+    """`walk`, in a process that is killed when it first meets the part that begins with an id."""
 
-    encode: Encode
     item_id: str
     mark: Path
 
@@ -83,7 +116,7 @@ class DiesOnce:
         if rows[KEY][0] == self.item_id and not self.mark.exists():
             self.mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return self.encode(rows)
+        return walk(rows)
 
 
 def count_ids(rows: pl.DataFrame) -> np.ndarray:

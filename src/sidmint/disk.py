@@ -33,7 +33,7 @@ def storing(folder: Path, meanwhile: str) -> Iterator[None]:
         ) from error
 
 
-def write_synced(path: Path, data: bytes) -> None:
+def write_synced(path: Path, data: bytes | memoryview) -> None:
     """Write a new file and wait until its bytes are on the disk."""
     with path.open("xb") as file:
         file.write(data)

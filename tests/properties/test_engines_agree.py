@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from shard_world import (
+    GRID,
+    KEY,
     DiesOnce,
     Encode,
     Number,
@@ -20,17 +22,21 @@ from shard_world import (
     file_bytes,
     first_rows,
     fit_codes,
+    grid,
     process_id,
     refusing,
     squared,
+    walk,
 )
 from sidmint.errors import BadInput, WorkerDied
+from sidmint.execution.checking import open_shards
 from sidmint.execution.engine import Engine
 from sidmint.execution.local import LocalEngine
 from sidmint.execution.making import open_engine
 from sidmint.execution.rowwise import map_shards, reduce_shards
 from sidmint.execution.settings import ExecutionParams
 from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import split
 
 ENGINES = ["local 1", "local 2", "local 4", "ray 4"]
 MANY = ["local 4", "ray 4"]
@@ -55,54 +61,60 @@ def engine(request: pytest.FixtureRequest, engines: dict[str, Engine]) -> Engine
 
 
 @pytest.fixture(scope="module")
-def encode(tmp_path_factory: pytest.TempPathFactory) -> Encode:
-    folder = tmp_path_factory.mktemp("fit") / "tokenizer"
-    fit_codes(folder)
-    return Encode(folder)
-
-
-@pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Shards:
-    return cut(tmp_path_factory.mktemp("items") / "parts", 55)
+    return split(grid(), tmp_path_factory.mktemp("grid") / "parts", KEY, "grid", 35)
 
 
 @pytest.fixture(scope="module")
-def wanted(parts: Shards, encode: Encode, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wanted(parts: Shards, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The codes of one process."""
     folder = tmp_path_factory.mktemp("codes") / "parts"
     with LocalEngine() as alone:
-        map_shards(alone, encode, parts, folder, "assign", "fit", 1000)
+        map_shards(alone, walk, parts, folder, "assign", "grid", 1000)
     return folder
+
+
+def test_codes_by_shard_are_what_the_items_are_made_of(wanted: Path) -> None:
+    found = open_shards(wanted).scan().collect()
+    assert found.drop(KEY).to_numpy().tolist() == GRID.codes.tolist()
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_codes_by_shard_are_the_same_files(
-    engine: Engine, parts: Shards, encode: Encode, wanted: Path, tmp_path: Path
+    engine: Engine, parts: Shards, wanted: Path, tmp_path: Path
 ) -> None:
-    made = map_shards(engine, encode, parts, tmp_path / "codes", "assign", "fit", 1000)
+    made = map_shards(engine, walk, parts, tmp_path / "codes", "assign", "grid", 1000)
     assert len(made.parts) == 8
     assert file_bytes(tmp_path / "codes") == file_bytes(wanted)
 
 
-def test_codes_by_shard_are_those_of_the_whole(parts: Shards, encode: Encode, wanted: Path) -> None:
-    from sidmint.execution.checking import open_shards
-
-    assert open_shards(wanted).scan().collect().equals(encode(parts.scan().collect()))
+@pytest.mark.slow
+def test_codes_of_a_fitted_tokenizer_are_the_same_files(
+    engines: dict[str, Engine], tmp_path: Path
+) -> None:
+    fit_codes(tmp_path / "tokenizer")
+    shards = cut(tmp_path / "items", 55)
+    encode = Encode(tmp_path / "tokenizer")
+    for name, engine in engines.items():
+        map_shards(engine, encode, shards, tmp_path / name, "assign", "fit", 1000)
+        assert file_bytes(tmp_path / name) == file_bytes(tmp_path / ENGINES[0])
+    whole = encode(shards.scan().collect())
+    assert open_shards(tmp_path / ENGINES[0]).scan().collect().equals(whole)
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_merged_integers_are_the_same(engine: Engine, parts: Shards) -> None:
     counted = reduce_shards(engine, count_ids, np.add, parts, "count", 1000)
-    assert counted.tolist() == [40] * 10
+    assert counted.tolist() == [64] * 4 + [0] * 6
 
 
 @pytest.mark.parametrize("engine", MANY, indirect=True)
 def test_a_worker_killed_in_the_middle_changes_nothing(
-    engine: Engine, parts: Shards, encode: Encode, wanted: Path, tmp_path: Path
+    engine: Engine, parts: Shards, wanted: Path, tmp_path: Path
 ) -> None:
     mark = tmp_path / "died"
-    work = DiesOnce(encode, str(parts.parts[4].first), mark)
-    map_shards(engine, work, parts, tmp_path / "codes", "assign", "fit", 1000)
+    work = DiesOnce(str(parts.parts[4].first), mark)
+    map_shards(engine, work, parts, tmp_path / "codes", "assign", "grid", 1000)
     assert mark.exists()
     assert file_bytes(tmp_path / "codes") == file_bytes(wanted)
 
@@ -110,11 +122,10 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
 @pytest.mark.parametrize("engine", MANY, indirect=True)
 def test_a_task_that_kills_every_worker_is_named(engine: Engine) -> None:
     tasks = [Number(value) for value in range(8)]
-    kept = []
+    results = engine.map(dying, tasks, "work")
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(WorkerDied, match=r"work: the process of task 4 of 8, Number\(value=3"):
-        for result in engine.map(dying, tasks, "work"):
-            kept.append(result)
-    assert kept == [0, 1, 2]
+        next(results)
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 
-from sidmint.disk import digest, storing, sync_file, sync_folder
+from sidmint.disk import storing, sync_folder, write_synced
 from sidmint.errors import BadInput
 from sidmint.execution.shards import (
     PARTS,
@@ -75,11 +77,14 @@ class ShardWriter:
         columns = tuple((name, str(dtype)) for name, dtype in frame.schema.items())
         path, note = self.folder / part_name(index), self._note(index)
         draft = self._draft(path)
+        # In memory first: where Polars itself finds the disk full, it says so as bad content.
+        packed = BytesIO()
+        frame.write_parquet(packed, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
+        data = packed.getbuffer()
+        part = Part(len(frame), first, last, len(data), sha256(data).hexdigest(), made_of)
         with storing(self.folder, _KEPT):
             try:
-                _write_parquet(frame, draft)
-                sync_file(draft)
-                part = Part(len(frame), first, last, draft.stat().st_size, digest(draft), made_of)
+                write_synced(draft, data)
                 note.unlink(missing_ok=True)  # it speaks of the part that goes
                 os.replace(draft, path)
                 noted = Manifest(Form(self.key, self.unique, columns), (part,))
@@ -160,8 +165,7 @@ class ShardWriter:
 
     def _put(self, path: Path, text: str) -> None:
         draft = self._draft(path)
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        sync_file(draft)
+        write_synced(draft, text.encode())
         os.replace(draft, path)
 
     def _draft(self, path: Path) -> Path:
@@ -184,7 +188,3 @@ def out_of_order(folder: Path, index: int, parts: tuple[Part, ...]) -> str:
 
 def _said(form: Form) -> str:
     return ", ".join(f"{name} {dtype}" for name, dtype in form.columns)
-
-
-def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    frame.write_parquet(path, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
