@@ -12,7 +12,7 @@ from shard_world import Number, squared
 from sidmint.errors import BadInput
 from sidmint.execution.engine import PROCESS_BYTES, workers_that_fit
 from sidmint.execution.local import LocalEngine
-from sidmint.execution.ray_engine import RayEngine
+from sidmint.execution.ray_engine import RayEngine, _share_of_card
 from sidmint.params import parse_params
 
 GB = 10**9
@@ -37,6 +37,13 @@ def test_memory_for_not_even_one_is_refused_with_the_number(
         list(started.map(squared, tasks, "work"))
     with LocalEngine(4, 3.0) as started:
         assert list(started.map(squared, tasks, "work")) == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("cards", "workers", "share"), [(0, 4, 0), (4, 4, 1), (8, 4, 1), (2, 4, 0.5), (2, 3, 0.5)]
+)
+def test_tasks_share_the_cards(cards: float, workers: int, share: float) -> None:
+    assert _share_of_card(cards, workers) == share
 
 
 def test_ray_that_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ to pass on (decisions/0029).
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -45,7 +46,8 @@ class RayEngine:
     process alone, which ends with it. A Ray that this process has joined already is used and
     stays. `memory_gb` as in `engine.workers_that_fit`.
 
-    A cluster's machines see the same files under the same paths, and have the same sidmint.
+    A cluster's machines see the same files under the same paths, and have the same sidmint. Where
+    machines have CUDA devices, tasks run on those, each with a device or its share of one.
 
     Raises `BadInput` where Ray is not installed or the cluster does not answer.
     """
@@ -83,12 +85,18 @@ class RayEngine:
         ray = self._connected()
         run = ray.remote(attempt)
         most = max((node["Resources"].get("memory", 0) for node in ray.nodes()), default=0)
+        share = _share_of_card(ray.cluster_resources().get("GPU", 0), num_workers)
         flying: dict[Any, int] = {}
 
         def begin(index: int) -> None:
             task_bytes = PROCESS_BYTES + tasks[index].task_bytes
             _require_room(task_bytes, most, label)
-            options = {"num_cpus": 1, "memory": task_bytes, "max_retries": TRIES - 1}
+            options = {
+                "num_cpus": 1,
+                "num_gpus": share,
+                "memory": task_bytes,
+                "max_retries": TRIES - 1,
+            }
             flying[run.options(**options).remote(function, tasks[index])] = index
 
         def collect() -> Iterator[tuple[int, Answer[R] | None]]:
@@ -157,6 +165,14 @@ def _require_room(task_bytes: int, most: float, label: str) -> None:
             f"Ray knows offers {most / 1e9:.1f} GB; set execution.shard_rows lower, or add a "
             "larger machine"
         )
+
+
+def _share_of_card(num_cards: float, num_workers: int) -> float:
+    """What a task asks of a CUDA device: Ray hides all devices from a task that asks for none.
+
+    As many tasks share a device as it takes for all workers to have one; 0 without devices.
+    """
+    return 1 / math.ceil(num_workers / num_cards) if num_cards else 0.0
 
 
 def _require_cluster(address: str) -> None:
