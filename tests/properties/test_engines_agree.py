@@ -157,6 +157,11 @@ def test_work_that_loses_rows_is_a_defect(engine: Engine, parts: Shards, tmp_pat
         map_shards(engine, first_rows, parts, tmp_path / "out", "lose", "x", 1000)
 
 
+def test_a_shard_that_no_machine_has_room_for_is_refused(engines: dict[str, Engine]) -> None:
+    with pytest.raises(BadInput, match=r"work wants 1000.4 GB for one shard, and the largest mach"):
+        list(engines["ray 4"].map(squared, [Number(1, 10**12)], "work"))
+
+
 def test_local_processes_stay_and_end_with_the_engine() -> None:
     tasks = [Number(value) for value in range(6)]
     with LocalEngine(2) as engine:

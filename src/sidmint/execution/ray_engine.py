@@ -195,13 +195,17 @@ def _require_cluster(address: str) -> None:
             [sys.executable, "-P", "-c", _JOIN, address],
             timeout=_HANDSHAKE_SECONDS,
             capture_output=True,
-            text=True,
         )
     except subprocess.TimeoutExpired as error:
         why = f"something listens there and has not answered as Ray in {_HANDSHAKE_SECONDS:g} s"
+        if b"AuthToken" in (error.stderr or b""):  # Ray asks again and again with the same
+            why = "it wants a token; set RAY_AUTH_MODE=token here, with the token of its head"
         raise _not_reached(address, why) from error
     if joined.returncode:
-        said = joined.stderr.strip().rpartition("\n")[2] or f"exit code {joined.returncode}"
+        said = (
+            joined.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            or f"exit code {joined.returncode}"
+        )
         raise _not_reached(address, said)
 
 
