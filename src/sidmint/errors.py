@@ -30,6 +30,10 @@ class StorageFailed(SidmintError):
     """A disk is full, read-only or gone: nothing that was there before is lost."""
 
 
+class WorkerDied(SidmintError):
+    """A process that did part of the work was killed, again and again on the same part."""
+
+
 class RegistryConflict(Refused):
     """Somebody else moved the champion pointer first."""
 

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sidmint.embedding.source import JOINED, SourceParams
 from sidmint.errors import BadInput
+from sidmint.execution.settings import ExecutionParams
 from sidmint.gate.refreshing import RefreshParams
 from sidmint.gate.thresholds import GateParams
 from sidmint.layout import Layout, is_address, registry_path, safe_name
@@ -388,6 +389,8 @@ class Params(Settings):
     gate: GateParams = GateParams()
     refresh: RefreshParams = RefreshParams()
     registry: RegistryParams = RegistryParams()
+    execution: ExecutionParams = ExecutionParams()
+    """Where shards are worked on; no result depends on it."""
 
 
 def load_params(path: Path) -> Params:

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 from releases import CODES, Built, build_workspace, case_table, sid_table
 from sidmint.cli import versions
+from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.inspection.files import read_table
 from sidmint.inspection.layout import lay_out
 from sidmint.publishing.difference import changed_ids, item_changes
-from sidmint.publishing.files import digest
 
 app = typer.Typer()
 versions.register(app)

@@ -249,7 +249,7 @@ def test_a_manifest_rewritten_for_a_changed_table_is_refused(copied: Built) -> N
     folder = copied.store.release().folder
     damage(folder / "sids.parquet")
     manifest = json.loads((folder / "manifest.json").read_text())
-    from sidmint.publishing.files import digest
+    from sidmint.disk import digest
 
     manifest["files"]["sids.parquet"]["sha256"] = digest(folder / "sids.parquet")
     (folder / "manifest.json").chmod(0o644)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from releases import FACTS, Built, build_workspace, publish_bare, refresh_bare
+from sidmint.disk import digest
 from sidmint.errors import StorageFailed
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import AuditLog
-from sidmint.publishing.files import digest
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify

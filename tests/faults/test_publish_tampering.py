@@ -74,7 +74,7 @@ def test_a_file_changed_together_with_its_manifest_is_found(store: VersionStore)
     release = store.release("v0001")
     flip(release.file("sids.parquet"), 0)
     manifest = release.manifest
-    from sidmint.publishing.files import digest
+    from sidmint.disk import digest
 
     manifest["files"]["sids.parquet"]["sha256"] = digest(release.file("sids.parquet"))
     change(release.file("manifest.json"), json.dumps(manifest).encode())

@@ -16,9 +16,10 @@ from typing import Any
 import polars as pl
 
 from sidmint.artifacts import dump_json
+from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.publishing.encoding import ReleaseEncoder
-from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES, digest
+from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES
 from sidmint.publishing.fusing import ReleaseSources
 
 FORMAT = 1

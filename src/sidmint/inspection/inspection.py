@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from sidmint.disk import digest
 from sidmint.gate.rules import Rule, rules_for
 from sidmint.gate.verdict import Verdict, result_of
 from sidmint.inspection.buckets import worst_buckets
@@ -21,7 +22,6 @@ from sidmint.inspection.vectors import read_vectors
 from sidmint.outside import from_outside
 from sidmint.params import Params
 from sidmint.progress import Track, silent
-from sidmint.publishing.files import digest
 from sidmint.seeds import seed_for
 
 IMPLIED = (

@@ -21,10 +21,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from sidmint.disk import digest
 from sidmint.errors import Refused, StorageFailed
 from sidmint.publishing.audit import AuditLog
 from sidmint.publishing.backend import CHAMPION, LOG, VERSIONS, Backend
-from sidmint.publishing.files import digest, files_in
+from sidmint.publishing.files import files_in
 from sidmint.publishing.objects import Objects
 from sidmint.publishing.versions import Release
 

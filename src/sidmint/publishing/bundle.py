@@ -15,9 +15,10 @@ import yaml
 from sidmint import __version__
 from sidmint.artifacts import Artifacts, dump_json
 from sidmint.contracts import Items, SemanticIds, require_columns
+from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout
-from sidmint.publishing.files import NEIGHBOURS, copy_regular, digest
+from sidmint.publishing.files import NEIGHBOURS, copy_regular
 from sidmint.publishing.judged import JUDGED, changes, fingerprints
 from sidmint.publishing.judging import measured
 

@@ -1,15 +1,13 @@
-"""Files of a release: digests, listing without links, and writes that survive a power cut."""
+"""Files of a release: their names, listing and copying without links."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from sidmint.errors import BadInput, StorageFailed
+from sidmint.disk import sync_file, sync_folder
+from sidmint.errors import BadInput
 
 NEIGHBOURS = "neighbours.faiss"
 """The index in a release; the same name under data/build/embed."""
@@ -19,12 +17,6 @@ SOURCES_FILE = "sources.safetensors"
 
 TOKENIZER_FILES = ("tokenizer.safetensors", "tokenizer.json")
 """In the folder tokenizer/ of a release, and in what stage train writes."""
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def walk(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -74,46 +66,9 @@ def copy_regular(source: Path, target: Path) -> None:
             writing.write(block)
 
 
-@contextmanager
-def storing(folder: Path, meanwhile: str = "What is published stays as it was") -> Iterator[None]:
-    """Turns what a file system refuses into `StorageFailed`, which names path and way out.
-
-    `meanwhile` says how things stand then.
-    """
-    try:
-        yield
-    except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else folder
-        raise StorageFailed(
-            f"{where} cannot be written: {error.strerror or error}. {meanwhile}; free or mend the "
-            f"disk that {folder} lies on, then give the command again"
-        ) from error
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until its bytes are on the disk."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def sync_tree(folder: Path) -> None:
     """Wait until every file below `folder`, and every name, is on the disk."""
     for path in files_in(folder).values():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(path)
     for parent, _, _ in os.walk(folder):
         sync_folder(Path(parent))

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidmint.artifacts import Artifacts
+from sidmint.disk import digest
 from sidmint.errors import BadInput
-from sidmint.publishing.files import SOURCES_FILE, digest
+from sidmint.publishing.files import SOURCES_FILE
 
 MEASURING_STAGES = ("assign", "diagnose", "evaluate", "recommend", "segments")
 """Whose metrics.json the gate judges, and make up the metrics of a release."""

@@ -19,10 +19,10 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from sidmint.disk import storing, sync_folder, write_synced
 from sidmint.errors import BadInput, Refused, RegistryConflict
 from sidmint.publishing.audit import AuditLog
 from sidmint.publishing.backend import CHAMPION, LOG, VERSIONS, Backend
-from sidmint.publishing.files import storing, sync_folder, write_synced
 from sidmint.publishing.versions import Release
 
 _OWN = {CHAMPION, LOG, ".lock", VERSIONS, "staging"}
@@ -69,11 +69,11 @@ class LocalBackend(Backend):
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Holds the lock; `RegistryConflict` where another process keeps it too long."""
-        with storing(self.folder), self._locked():
+        with storing(self.folder, "What is published stays as it was"), self._locked():
             yield
 
     def storing(self, meanwhile: str) -> AbstractContextManager[None]:
-        """See `files.storing`."""
+        """See `disk.storing`."""
         return storing(self.folder, meanwhile)
 
     @contextmanager

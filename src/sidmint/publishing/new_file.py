@@ -8,8 +8,8 @@ from collections.abc import Callable
 from errno import ENOSYS, ENOTSUP, EPERM
 from pathlib import Path
 
+from sidmint.disk import digest, storing, sync_file, sync_folder
 from sidmint.errors import BadInput
-from sidmint.publishing.files import digest, storing, sync_folder
 
 Write = Callable[[Path], None]
 """Writes a whole file at a path."""
@@ -26,8 +26,7 @@ def write_new(path: Path, write: Write, force: bool, keep_out: Path) -> str:
     with storing(path.parent, f"{path} is as it was"):
         try:
             write(draft)
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(draft)
             found = digest(draft)
             _put(draft, path, force)
             sync_folder(path.parent)

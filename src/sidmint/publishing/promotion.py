@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sidmint.artifacts import Artifacts
+from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.publishing.acts import Standing, Status, objection, standings
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.candidates import Candidate
-from sidmint.publishing.files import digest
 from sidmint.publishing.opening import open_registry
 from sidmint.publishing.refusals import consider
 from sidmint.publishing.release import (

@@ -14,6 +14,7 @@ from typing import Any
 
 from sidmint import __version__
 from sidmint.artifacts import dump_json
+from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused, RegistryConflict
 from sidmint.gate.refreshing import RefreshParams
 from sidmint.gate.rules import Rule, absolute_rules
@@ -31,7 +32,7 @@ from sidmint.publishing.arrivals import (
     sort_out,
 )
 from sidmint.publishing.bundle import describe_table
-from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE, copy_regular, digest
+from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE, copy_regular
 from sidmint.publishing.placing import RETIRED, Placed, place, published_ids
 from sidmint.publishing.refresh_figures import refresh_figures, table_figures
 from sidmint.publishing.release import Published, check_whole, published

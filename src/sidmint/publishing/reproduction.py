@@ -11,10 +11,11 @@ from typing import Any
 
 from sidmint import __version__
 from sidmint.artifacts import Artifacts
+from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.bundle import contents, fill
-from sidmint.publishing.files import digest, walk
+from sidmint.publishing.files import walk
 from sidmint.publishing.release import require_whole
 from sidmint.publishing.snapshot import write_snapshot_before
 from sidmint.publishing.store import VersionStore

@@ -19,10 +19,11 @@ import polars as pl
 
 from sidmint.catalogue.checking import rows_of
 from sidmint.contracts import SemanticIds
+from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.layout import find_workspace
 from sidmint.publishing.encoding import Encoded, ReleaseEncoder
-from sidmint.publishing.files import TOKENIZER_FILES, digest
+from sidmint.publishing.files import TOKENIZER_FILES
 from sidmint.publishing.fusing import Given, sources_file
 from sidmint.publishing.lookup import look_alikes, parse_prefix, read_table
 from sidmint.publishing.neighbouring import (

@@ -24,12 +24,12 @@ import polars as pl
 
 from sidmint.artifacts import dump_json, require_numbers
 from sidmint.contracts import Items
+from sidmint.disk import storing
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion
 from sidmint.layout import Layout
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry
-from sidmint.publishing.files import storing
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.versions import Pointer, Release

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from sidmint.artifacts import dump_json
+from sidmint.disk import digest, sync_folder, write_synced
 from sidmint.errors import BadInput, RegistryConflict, did_you_mean
 from sidmint.layout import safe_name
 from sidmint.publishing.acts import in_words, moves
 from sidmint.publishing.audit import AuditLog, Entry, seal
 from sidmint.publishing.backend import CHAMPION, Backend
-from sidmint.publishing.files import digest, files_in, sync_folder, sync_tree, write_synced
+from sidmint.publishing.files import files_in, sync_tree
 from sidmint.publishing.local import LocalBackend
 from sidmint.publishing.versions import Head, Pointer, Release
 

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.progress import Track, silent
 from sidmint.publishing.audit import Entry
-from sidmint.publishing.files import digest, walk
+from sidmint.publishing.files import walk
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.story import snapshot_problems, story_problems
 from sidmint.publishing.versions import Head

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sidmint.artifacts import dump_json, require_numbers
+from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry, entry_hash, is_entry
-from sidmint.publishing.files import digest
 
 _TEXTS = ("created_at", "created_by", "tokenizer", "version")
 _MANIFEST: dict[str, type | tuple[type, ...]] = {

@@ -1,0 +1,177 @@
+"""A sharded table: a folder of Parquet parts, sorted by one key across all of them.
+
+    part-00000.parquet  part-00001.parquet ...   rows in the order of the key, none twice
+    parts.json                                   what each part is; written last
+
+Without parts.json the table is not whole. Everything is deterministic, so that the same table
+cut in the same places is the same bytes; rows joined again are the same wherever it is cut.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+from pydantic import TypeAdapter, ValidationError
+
+from sidmint.artifacts import dump_json
+from sidmint.errors import BadInput
+
+PARTS = "parts.json"
+ROW_GROUP = 1 << 15
+"""Rows that a look-up reads at least."""
+
+Key = str | int
+
+
+def part_name(index: int) -> str:
+    """The file of part `index`, counted from 0."""
+    return f"part-{index:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What all parts of a table share."""
+
+    key: str
+    """The column that rows are sorted by: text (by its bytes in UTF-8) or whole numbers."""
+    unique: bool
+    """Whether each key has one row."""
+    columns: tuple[tuple[str, str], ...]
+    """Name and type of each column, in their order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a table."""
+
+    rows: int
+    first: Key
+    last: Key
+    """Keys of its first and last row."""
+    num_bytes: int
+    sha256: str
+    made_of: str
+    """Digest of what it was made of, by whoever made it: equal ones need not be made again."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of parts.json."""
+
+    form: Form
+    parts: tuple[Part, ...]
+
+    def dumped(self) -> str:
+        """As deterministic JSON."""
+        return dump_json(asdict(self))
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest at `path`; `BadInput` where it is not there or is none."""
+    try:
+        return _MANIFEST.validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{path} is not there: {path.parent} is no table in parts, or not all of its parts "
+            "have been written; the command that writes it goes on from complete parts"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise BadInput(
+            f"{path} does not describe parts ({where or 'it'}: {first['msg']}); write the table "
+            "again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A whole table in `folder`; `checking.open_shards` makes one of a folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def form(self) -> Form:
+        """What its parts share."""
+        return self.manifest.form
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its parts, in the order of their keys."""
+        return self.manifest.parts
+
+    @property
+    def num_rows(self) -> int:
+        """Of all parts."""
+        return sum(part.rows for part in self.parts)
+
+    def path(self, index: int) -> Path:
+        """The file of part `index`."""
+        return self.folder / part_name(index)
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Its parts one after another, one of them in memory at a time."""
+        for index in range(len(self.parts)):
+            yield pl.read_parquet(self.path(index))
+
+    def scan(self) -> pl.LazyFrame:
+        """All rows, in the order of the key, read when they are asked for."""
+        return pl.scan_parquet([self.path(index) for index in range(len(self.parts))])
+
+    def lookup(self, keys: Iterable[Key]) -> pl.DataFrame:
+        """The rows of `keys`, sorted by key; a key that has no row gives none.
+
+        Only parts whose range holds one of them are opened, and of those only row groups that
+        may. `BadInput` for keys of another type than the column's.
+        """
+        wanted = sorted_keys(keys, type(self.parts[0].first), self.form.key)
+        found = []
+        for index, part in enumerate(self.parts):
+            here = wanted[bisect_left(wanted, part.first) : bisect_right(wanted, part.last)]
+            if here:
+                found.append(self._rows(index, here))
+        return pl.concat(found) if found else pl.read_parquet(self.path(0), n_rows=0)
+
+    def _rows(self, index: int, keys: list[Key]) -> pl.DataFrame:
+        # The range is what lets Polars leave row groups out; it does not for a list of keys.
+        column = pl.col(self.form.key)
+        in_range = column.is_between(pl.lit(keys[0]), pl.lit(keys[-1]))
+        rows = pl.scan_parquet(self.path(index)).filter(in_range & column.is_in(keys))
+        return rows.collect()
+
+
+def sorted_keys(keys: Iterable[Key], of: type, name: str) -> list[Key]:
+    """Distinct `keys` in the order of the parts; `BadInput` where one is not of type `of`."""
+    distinct = set(keys)
+    for key in distinct:
+        if type(key) is not of:
+            raise BadInput(
+                f"{name} {key!r} is looked up in a column of type {of.__name__}; give keys of "
+                "that type"
+            )
+    return sorted(distinct)  # type: ignore[type-var]
+
+
+def first_out_of_order(keys: pl.Series, unique: bool) -> int | None:
+    """The first row (from 0) whose key is not behind that of the row before; None if all are.
+
+    Equal keys are in order where they are not `unique`.
+    """
+    before, behind = keys.head(-1), keys.tail(-1)
+    wrong = behind <= before if unique else behind < before
+    return None if not wrong.any() else int(wrong.arg_true()[0]) + 1
+
+
+def is_behind(key: Key, last: Key, unique: bool) -> bool:
+    """Whether a part that begins with `key` may follow one that ends with `last`."""
+    if type(key) is not type(last):
+        return False
+    return last < key or (key == last and not unique)  # type: ignore[operator]

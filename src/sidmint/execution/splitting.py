@@ -1,0 +1,68 @@
+"""Cuts a table into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+
+from sidmint.execution.shards import Shards
+from sidmint.execution.writing import ShardWriter
+
+
+def split(
+    frame: pl.DataFrame | pl.LazyFrame,
+    folder: Path,
+    key: str,
+    made_of: str,
+    shard_rows: int,
+    unique: bool = True,
+) -> Shards:
+    """`frame` as a table in `folder`: parts of `shard_rows` rows, the last may have fewer.
+
+    `made_of` is a digest of whatever `frame` was made of: parts that a run before it has written
+    of the same are kept. A `DataFrame` is sorted by `key` here. A `LazyFrame` comes in the order
+    of `key` already and is read a part at a time, so that it may be larger than memory.
+
+    Raises what `ShardWriter` does; so a `LazyFrame` that is not in order is named with its row.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        batches: Iterable[pl.DataFrame] = frame.collect_batches(
+            chunk_size=shard_rows, maintain_order=True, engine="streaming"
+        )
+    else:
+        batches = [frame.sort(key, maintain_order=True)]
+    writer = ShardWriter(folder, key, unique)
+    writer.begin()
+    num_parts = 0
+    for index, part in enumerate(_in_parts(batches, shard_rows)):
+        made_of_part = digest_of(made_of, shard_rows, index)
+        if not writer.is_complete(index, made_of_part):
+            writer.write(index, part, made_of_part)
+        num_parts = index + 1
+    return writer.finish(num_parts)
+
+
+def digest_of(*parts: str | int) -> str:
+    """SHA-256 of a list of texts and numbers, in hex."""
+    return sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def _in_parts(batches: Iterable[pl.DataFrame], shard_rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows, `shard_rows` at a time."""
+    held: list[pl.DataFrame] = []
+    num_held = 0
+    for batch in batches:
+        for start in range(0, len(batch), shard_rows):
+            piece = batch.slice(start, shard_rows)
+            held.append(piece)
+            num_held += len(piece)
+            if num_held >= shard_rows:
+                rows = pl.concat(held)
+                yield rows.head(shard_rows)
+                held = [rows.slice(shard_rows)]
+                num_held -= shard_rows
+    if num_held:
+        yield pl.concat(held)
