@@ -141,6 +141,12 @@ class Artifacts:
         """The catalogue (`contracts.Items`), in the row order that every array follows."""
         return self.table("ingest", "items")
 
+    def item_ids_of(self, start: int, stop: int) -> list[str]:
+        """The ids of the items in rows `start` to `stop`, read alone."""
+        path = self._existing("ingest", "items.parquet", None)
+        rows = pl.scan_parquet(path).select(Items.ITEM_ID).slice(start, stop - start)
+        return rows.collect()[Items.ITEM_ID].to_list()
+
     def categories(self) -> pl.Series:
         """Category paths, in the row order of `items()`; nulls where an item has none."""
         items = self.items()

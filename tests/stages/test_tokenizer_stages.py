@@ -13,6 +13,7 @@ import worlds
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import describe_metric
 from sidmint.errors import BadInput
+from sidmint.execution.making import open_engine
 from sidmint.layout import Layout
 from sidmint.params import Params, parse_params
 from sidmint.seeds import seed_for
@@ -142,16 +143,40 @@ def test_a_fit_on_drawn_rows_reads_these_and_no_others(artifacts: Artifacts) -> 
 
 
 @pytest.mark.parametrize("name", ["rq_kmeans", "small"])
-def test_items_encoded_a_piece_at_a_time_get_the_same_bytes(
+def test_items_encoded_a_shard_at_a_time_get_the_same_bytes(
     artifacts: Artifacts, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(params(), artifacts, name)
     assign(params(), artifacts, name)
     expected = bytes_of(artifacts.folder("assign", name))
-    for rows in (1, 37):
+    in_shards = params(execution={"shard_rows": 90})
+    for rows in (7, 37):
         monkeypatch.setattr("sidmint.stages.assign.ROWS_AT_ONCE", rows)
-        assign(params(), artifacts, name)
+        assign(in_shards, artifacts, name)
         assert bytes_of(artifacts.folder("assign", name)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_an_engine_of_processes_gives_the_same_bytes(artifacts: Artifacts, engine: str) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    assign(params(), artifacts, "rq_kmeans")
+    expected = bytes_of(artifacts.folder("assign", "rq_kmeans"))
+    execution = {"engine": engine, "workers": 2, "shard_rows": 64}
+    with open_engine(params(execution=execution).execution) as opened:
+        assign(params(execution=execution), artifacts, "rq_kmeans", engine=opened)
+    assert bytes_of(artifacts.folder("assign", "rq_kmeans")) == expected
+
+
+def test_a_shard_that_does_not_fit_the_memory_is_refused(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    little = params(execution={"memory_gb": 0.1})
+    with (
+        open_engine(little.execution) as engine,
+        pytest.raises(BadInput, match=r"encoding wants 0\.5 GB for one shard"),
+    ):
+        assign(little, artifacts, "rq_kmeans", engine=engine)
+    assert not (artifacts.layout.stage("assign", "rq_kmeans")).exists()
 
 
 @pytest.mark.parametrize("policy", ["suffix", "reassign", "sinkhorn"])

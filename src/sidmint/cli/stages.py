@@ -72,11 +72,14 @@ def train(tokenizer: Tokenizer, as_json: Json = False) -> None:
 
 def assign(tokenizer: Tokenizer, as_json: Json = False) -> None:
     """Give every item its codes and its Semantic ID."""
+    from sidmint.execution.making import open_engine
     from sidmint.progress import on_terminal
     from sidmint.stages.assign import assign as stage
 
     here = _open("assign")
-    _tell(stage(here.params, here.artifacts, tokenizer, on_terminal), as_json)
+    with open_engine(here.params.execution) as engine:
+        outcome = stage(here.params, here.artifacts, tokenizer, on_terminal, engine)
+    _tell(outcome, as_json)
 
 
 def diagnose(

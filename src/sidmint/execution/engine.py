@@ -60,6 +60,20 @@ class Engine(Protocol):
         ...
 
 
+class InThisProcess:
+    """The engine of whoever opens none: task after task, here."""
+
+    def map(
+        self,
+        function: Callable[[T], R],
+        tasks: Sequence[T],
+        label: str,
+        track: Track = silent,
+    ) -> Iterator[R]:
+        """See `Engine.map`."""
+        yield from track(map(function, tasks), label, len(tasks))
+
+
 def map_and_merge(
     engine: Engine,
     function: Callable[[T], R],

@@ -1,8 +1,14 @@
-"""assign: every item its codes, and codes made unique Semantic IDs."""
+"""assign: every item its codes, and codes made unique Semantic IDs.
+
+Items are encoded `execution.shard_rows` at a time, by the engine that the command was given: a
+row's codes are its own, so neither changes a byte.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +17,11 @@ import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import SemanticIds as Columns
+from sidmint.execution.engine import Engine, InThisProcess
+from sidmint.layout import Layout
 from sidmint.params import AssignParams, Params, SinkhornParams
 from sidmint.progress import Track, silent
-from sidmint.rows import ROWS_AT_ONCE, Rows
+from sidmint.rows import ROWS_AT_ONCE
 from sidmint.semantic_ids import (
     SemanticIds,
     SharedCodes,
@@ -31,16 +39,53 @@ if TYPE_CHECKING:
 RESULT_VERSION = 2
 
 
-def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
-    """Encode all items, cold ones too, and resolve collisions as `assign.resolution` says."""
+@dataclass(frozen=True)
+class RowsToEncode:
+    """Items `start` to `stop` of the workspace at `root`, for one of its tokenizers."""
+
+    root: Path
+    tokenizer: str
+    start: int
+    stop: int
+    num_dimensions: int
+
+    @property
+    def task_bytes(self) -> int:
+        """Vectors as float32 three times over (as read, as latents, what is left of them), ids."""
+        rows = min(self.stop - self.start, ROWS_AT_ONCE)
+        return rows * self.num_dimensions * 12 + (self.stop - self.start) * 200
+
+
+def assign(
+    params: Params,
+    artifacts: Artifacts,
+    tokenizer: str,
+    track: Track = silent,
+    engine: Engine | None = None,
+) -> Outcome:
+    """Encode all items, cold ones too, and resolve collisions as `assign.resolution` says.
+
+    `engine` encodes; None: this process.
+    """
     from sidmint.tokenizers import storage
 
     model = storage.load(artifacts.folder("train", tokenizer))
     item_ids = artifacts.items()[Columns.ITEM_ID].to_list()
-    vectors = artifacts.vectors()
-    categories = artifacts.categories().to_list() if model.uses_categories else None
-    codes = _encoded(model, vectors, categories, item_ids, track)
-    ids = _resolve(params.assign, model, vectors, codes, item_ids)
+    vectors = artifacts.array("embed", "embeddings")
+    size = params.execution.shard_rows
+    tasks = [
+        RowsToEncode(
+            artifacts.layout.root,
+            tokenizer,
+            start,
+            min(start + size, len(vectors)),
+            vectors.shape[1],
+        )
+        for start in range(0, len(vectors), size)
+    ]
+    encoded = (engine or InThisProcess()).map(encode_rows, tasks, "encoding", track)
+    codes = Codes(np.concatenate(list(encoded)), model.config.sizes)
+    ids = _resolve(params.assign, model, artifacts, codes, item_ids)
     table = id_table(item_ids, ids)
     before, after = shared_codes(codes.values), shared_codes(ids.parts)
     metrics = _metrics(before, after, ids, table)
@@ -52,29 +97,28 @@ def assign(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = 
     return Outcome(_headline(tokenizer, params.assign.resolution, before, ids), metrics)
 
 
-def _encoded(
-    model: Tokenizer,
-    vectors: Rows,
-    categories: Sequence[str | None] | None,
-    item_ids: Sequence[str],
-    track: Track,
-) -> Codes:
-    """The codes of all items, a piece of `vectors` at a time: a row's codes are its own."""
-    from sidmint.tokenizers import check_vectors
+def encode_rows(task: RowsToEncode) -> Ints:
+    """The codes (n, L) of those items."""
+    from sidmint.tokenizers import check_vectors, storage
 
+    artifacts = Artifacts(Layout(task.root))
+    model = storage.load(artifacts.folder("train", task.tokenizer))
+    vectors = artifacts.array("embed", "embeddings")
+    categories = artifacts.categories() if model.uses_categories else None
     pieces = []
-    for start in track(range(0, len(vectors), ROWS_AT_ONCE), "encoding"):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        piece = check_vectors(vectors[rows], model.num_dimensions, item_ids[rows])
-        own = None if categories is None else categories[rows]
+    for start in range(task.start, task.stop, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, task.stop)
+        item_ids = artifacts.item_ids_of(start, stop)
+        piece = check_vectors(vectors[start:stop], model.num_dimensions, item_ids)
+        own = None if categories is None else categories[start:stop].to_list()
         pieces.append(model.encode(piece, categories=own))
-    return Codes(np.concatenate(pieces), model.config.sizes)
+    return np.concatenate(pieces)
 
 
 def _resolve(
     settings: AssignParams,
     model: Tokenizer,
-    vectors: Rows,
+    artifacts: Artifacts,
     codes: Codes,
     item_ids: Sequence[str],
 ) -> SemanticIds:
@@ -82,7 +126,8 @@ def _resolve(
         return resolve_by_suffix(codes, item_ids)
     from sidmint.tokenizers.last_level import last_level_distances
 
-    distances = last_level_distances(model, vectors[:], codes.values)
+    vectors = artifacts.embeddings().vectors
+    distances = last_level_distances(model, vectors, codes.values)
     if settings.resolution == "reassign":
         return resolve_by_reassignment(codes, item_ids, distances)
     spread = _balanced(settings.sinkhorn)
