@@ -4,6 +4,7 @@ import json
 
 import levels_page
 import quality
+from row_files import put_rows
 
 
 def test_a_row_takes_the_place_of_one_that_older_code_made(monkeypatch, tmp_path):
@@ -12,7 +13,7 @@ def test_a_row_takes_the_place_of_one_that_older_code_made(monkeypatch, tmp_path
     other = {**older, "seed": 8, "key": "y"}
     newer = {**older, "key": "a", "result_version": 3}
     for row in (older, other, newer):
-        quality._append(row)
+        put_rows(quality.ROWS, [row], quality.row_place)
     kept = [json.loads(line) for line in quality.ROWS.read_text().splitlines()]
     assert kept == [newer, other]
     assert quality.read_rows() == kept

@@ -36,7 +36,7 @@ TEXTS = [f"{title}." for title in TITLES]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, migrated_mlflow_database: Path) -> Built:
     built = served_world(tmp_path_factory.mktemp("served") / "w")
-    built.layout.local.mkdir()
+    built.layout.local.mkdir(exist_ok=True)
     shutil.copyfile(migrated_mlflow_database, built.layout.mlflow_database)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

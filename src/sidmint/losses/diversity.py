@@ -31,7 +31,7 @@ class Diversity(Loss):
     gradient.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"codes", "learned_tables"})
+    needs: ClassVar[frozenset[str]] = frozenset({"codes", "tables", "learned_tables"})
     judges: ClassVar[bool] = False
 
     groups: int = Field(10, ge=2)
