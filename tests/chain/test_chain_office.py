@@ -122,6 +122,11 @@ def test_items_alone_go_from_init_to_a_published_table(office: Path, tmp_path: P
     said = sidmint(root, "run")
     assert "gate passed rq_kmeans" in said
     assert "not judged, since there is no interaction log: " in said
+    # Plain k-means leaves .03 of the third codebook in use here, and `init` proposes balance.
+    measured = json.loads((root / "data/build/diagnose/rq_kmeans/metrics.json").read_text())
+    for level in (1, 2, 3):
+        assert measured[f"perplexity_share_{level}"] > 0.5
+        assert measured[f"information_share_{level}"] > 0.5
     published = json.loads(sidmint(root, "publish", "--json"))
     assert published["manifest"]["num_items"] == 2420
     sidmint(root, "verify")

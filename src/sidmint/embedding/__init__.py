@@ -1,7 +1,13 @@
 """Item text to vectors: one encoder a file. Importing the package files them in `ENCODERS`."""
 
 from sidmint.embedding import sentence_transformer, wordllama
-from sidmint.embedding.base import ENCODERS, Identified, TextEncoder, load_encoder
+from sidmint.embedding.base import (
+    ENCODERS,
+    Identified,
+    TextEncoder,
+    load_encoder,
+    name_of_model,
+)
 from sidmint.embedding.checks import check_rows, check_rows_of, check_vectors, stored, summarise
 from sidmint.embedding.encoding import Encode, NothingKnown, encode_texts
 from sidmint.embedding.precomputed import (
@@ -45,6 +51,7 @@ __all__ = [
     "join",
     "known_rows",
     "load_encoder",
+    "name_of_model",
     "sentence_transformer",
     "stored",
     "summarise",

@@ -70,6 +70,11 @@ def load_encoder(name: str, model: str, root: Path) -> TextEncoder:
     return ENCODERS[name](str(folder) if folder.is_dir() else model)
 
 
+def name_of_model(encoder: TextEncoder, model: str, root: Path) -> str:
+    """What records call it: `model` where that is a folder below `root`, else its own name."""
+    return model if (root / model).is_dir() else encoder.model
+
+
 def checked_batch(encoder: TextEncoder, batch: Sequence[str]) -> Floats:
     """Vectors (n, D) float32 of `batch`; `BadInput` where there are not as many as texts."""
     vectors = np.asarray(encoder.encode(batch), dtype=np.float32)

@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 
-from sidmint.contracts import Items
 from sidmint.embedding import align_rows, check_vectors
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
@@ -26,7 +25,7 @@ from sidmint.params import parse_params
 from sidmint.sources.detect import Proposal, Reading, propose
 from sidmint.sources.frames import read_frame
 from sidmint.sources.item_ids import AS_WRITTEN
-from sidmint.sources.vectors import read_vectors
+from sidmint.sources.vectors import item_id_column, read_vectors
 from sidmint.templates import demo_params
 
 _SELECTED_WITHOUT_LOG = "relative_mse"
@@ -95,8 +94,7 @@ def back_to_demo(layout: Layout) -> None:
 
 def _check_vectors(path: Path, sources: Sources, proposal: Proposal) -> None:
     """`BadInput` for what `embed` would refuse three stages later: rows, NaN, zeros, objects."""
-    columns = proposal.columns
-    id_column = columns.get(f"items.{Items.ITEM_ID}", columns.get(Items.ITEM_ID, Items.ITEM_ID))
+    column = item_id_column(proposal.columns)
 
     def ids_of_rows() -> tuple[list[str], str]:
         if sources.kind != "table":
@@ -105,9 +103,9 @@ def _check_vectors(path: Path, sources: Sources, proposal: Proposal) -> None:
                 f"source is {sources.kind}; bring Parquet with an item_id column"
             )
         items = read_frame(sources.items, sources.reading.encoding)
-        return as_ids(items[id_column], sources.items.name), sources.items.name
+        return as_ids(items[column], sources.items.name), sources.items.name
 
-    found, vectors = read_vectors(path, path.name, id_column, ids_of_rows)
+    found, vectors = read_vectors(path, path.name, column, ids_of_rows)
     known = align_rows(vectors, found, proposal.item_ids, path.name)
     check_vectors(known, proposal.item_ids, path.name)
 

@@ -24,6 +24,7 @@ from sidmint.embedding import (
     item_texts,
     join,
     load_encoder,
+    name_of_model,
     unit_norm,
 )
 from sidmint.embedding.source import JOINED
@@ -123,7 +124,7 @@ def _encoded(
     encoder = load_encoder(str(settings.encoder), model, layout.root)
     texts = item_texts(template, items)
     vectors = encode(encoder, texts)
-    return vectors, model if (layout.root / model).is_dir() else encoder.model
+    return vectors, name_of_model(encoder, model, layout.root)
 
 
 def measure_sources(sources: tuple[Read, ...], whole: Floats, item_ids: list[str]) -> pl.DataFrame:

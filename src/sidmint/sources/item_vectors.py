@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from sidmint.contracts import Items
 from sidmint.embedding import align_rows, check_rows, check_rows_of, known_rows
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.sources.frames import read_frame
-from sidmint.sources.vectors import read_vectors
+from sidmint.sources.vectors import item_id_column, read_vectors
 from sidmint.types import Floats
 
 
@@ -49,7 +48,7 @@ def _read(path: str, params: Params, layout: Layout) -> tuple[list[str], Floats]
             "files"
         )
     ids = partial(_ids_of_rows, path, params, layout)
-    return read_vectors(file, path, _id_column(params), ids)
+    return read_vectors(file, path, item_id_column(params.ingest.columns), ids)
 
 
 def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], str]:
@@ -63,13 +62,7 @@ def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], 
             f"ingest.source is {params.ingest.source}; bring Parquet with an item_id column"
         )
     items = read_frame(layout.inside(params.ingest.items), params.ingest.encoding)
-    column = _id_column(params)
+    column = item_id_column(params.ingest.columns)
     if column not in items.columns:
         raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
     return as_ids(items[column], params.ingest.items), params.ingest.items
-
-
-def _id_column(params: Params) -> str:
-    """What the user's items file calls the item id."""
-    columns = params.ingest.columns
-    return columns.get("items.item_id", columns.get(Items.ITEM_ID, Items.ITEM_ID))

@@ -12,7 +12,7 @@ from sidmint.contracts import Items
 from sidmint.embedding.precomputed import as_ids
 from sidmint.errors import BadInput
 from sidmint.sources.table import read_items
-from sidmint.sources.vectors import files_by_source, read_vectors
+from sidmint.sources.vectors import files_by_source, item_id_column, read_vectors
 from sidmint.types import Floats
 
 
@@ -42,7 +42,7 @@ def read_new_items(
         if not file.exists():
             raise BadInput(f"{file} is not there; give the path of an existing file or folder")
     items = read_items(path, columns, encoding)
-    theirs = columns.get(f"items.{Items.ITEM_ID}", columns.get(Items.ITEM_ID, Items.ITEM_ID))
+    theirs = item_id_column(columns)
 
     def ids_of_rows() -> tuple[list[str], str]:
         return as_ids(items[Items.ITEM_ID], path.name), path.name

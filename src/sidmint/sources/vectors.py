@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sidmint.contracts import Items
@@ -15,6 +15,11 @@ from sidmint.types import Floats
 
 IdsOfRows = Callable[[], tuple[list[str], str]]
 """Gives the item ids of an .npy file's rows, and the name of the file that they stand in."""
+
+
+def item_id_column(columns: Mapping[str, str]) -> str:
+    """What the user's items file calls the item id, by `ingest.columns`."""
+    return columns.get(f"items.{Items.ITEM_ID}", columns.get(Items.ITEM_ID, Items.ITEM_ID))
 
 
 def read_vectors(

@@ -20,8 +20,10 @@ from sidmint.contracts import Items
 from sidmint.embedding import (
     SOURCES,
     check_vectors,
+    has_vector,
     item_texts,
     load_encoder,
+    name_of_model,
     stored,
     summarise,
     unit_norm,
@@ -61,8 +63,8 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
     else:
         texts = item_texts(settings.template, items)
         encoder = load_encoder(settings.encoder, settings.model, artifacts.layout.root)
-        is_folder = (artifacts.layout.root / settings.model).is_dir()
-        name, model = settings.encoder, settings.model if is_folder else encoder.model
+        name = settings.encoder
+        model = name_of_model(encoder, settings.model, artifacts.layout.root)
         vectors = encode(encoder, texts)
     check_vectors(vectors, item_ids, name)
     raw_norms = norms(vectors)
@@ -97,13 +99,13 @@ def _collaborative(item_ids: list[str], params: Params, layout: Layout) -> Float
     if path is None:
         return None
     known = known_vectors_of_items(path, item_ids, params, layout, nan_is_none=True)
-    rows = np.flatnonzero(~np.isnan(known).all(axis=1))
+    rows = np.flatnonzero(has_vector(known))
     check_vectors(known[rows], [item_ids[row] for row in rows], path)
     return known
 
 
 def _summary_of_known(path: str, known: Floats) -> dict[str, Any]:
-    num_known = int((~np.isnan(known).all(axis=1)).sum())
+    num_known = int((has_vector(known)).sum())
     return {"path": path, "dim": known.shape[1], "num_items": num_known}
 
 
