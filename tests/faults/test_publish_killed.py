@@ -18,6 +18,7 @@ from sidmint.publishing.audit import AuditLog
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify
+from small_disk import small_disk
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -181,22 +182,13 @@ def test_a_full_disk_at_any_step_is_told_and_loses_nothing(tmp_path: Path, move:
 
 
 def test_a_small_disk_is_told_as_a_user_meets_it(tmp_path: Path) -> None:
-    disk = tmp_path / "small"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path / "small", "64k") as disk:
         store = VersionStore(disk / "registry")
         publish_bare(store, b"small")
         with pytest.raises(StorageFailed, match=r"No space left on device.*the command again"):
             publish_bare(store, b"x" * 100_000)
         assert check_readable(store, {"v0001"}) == "v0001"
         check_next_publish(store, "v0001")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_an_assembly_that_fails_leaves_nothing(tmp_path: Path) -> None:

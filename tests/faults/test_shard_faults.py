@@ -22,6 +22,7 @@ from sidmint.execution.rowwise import map_shards
 from sidmint.execution.shards import Shards
 from sidmint.execution.splitting import split
 from sidmint.execution.writing import ShardWriter
+from small_disk import small_disk
 
 KILLER = Path(__file__).with_name("shard_killer.py")
 
@@ -250,14 +251,7 @@ def test_a_writer_stopped_at_any_step_goes_on_to_the_same_bytes(tmp_path: Path, 
 
 
 def test_a_small_disk_keeps_complete_parts_and_the_run_goes_on(tmp_path: Path) -> None:
-    disk = tmp_path / "small"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path / "small", "40k") as disk:
         folder = disk / "parts"
         with pytest.raises(StorageFailed, match=r"cannot be written.*Parts that are complete stay"):
             split(items(), folder, KEY, "items", 100)
@@ -271,5 +265,3 @@ def test_a_small_disk_keeps_complete_parts_and_the_run_goes_on(tmp_path: Path) -
         assert {name: (folder / name).stat().st_mtime_ns for name in whole} == times
         cut(tmp_path / "wanted", 100)
         assert file_bytes(folder) == file_bytes(tmp_path / "wanted")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
