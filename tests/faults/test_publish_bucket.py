@@ -316,6 +316,7 @@ def on_bucket(root: Path) -> Built:
     return built
 
 
+@pytest.mark.slow
 def test_two_people_on_two_clones_see_one_registry(s3: S3, tmp_path: Path) -> None:
     ours, theirs = on_bucket(tmp_path / "ours"), on_bucket(tmp_path / "theirs")
     first = publish(ours.params, ours.artifacts, ours.layout, "one", by="ann")

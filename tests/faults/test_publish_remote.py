@@ -42,6 +42,7 @@ def files_below(folder: Path) -> int:
     return sum(path.is_file() for path in folder.rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["folder", "bucket"])
 def test_publish_pushes_and_a_version_outlives_the_collection_of_what_is_old(
     built: Built, tmp_path: Path, s3: S3, place: str

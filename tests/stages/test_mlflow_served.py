@@ -146,6 +146,7 @@ def test_the_model_is_code_and_data_and_nothing_is_pickled(stored: Path) -> None
     assert "python_model" not in flavor
 
 
+@pytest.mark.slow
 def test_the_model_runs_the_code_that_it_carries(stored: Path, tmp_path: Path) -> None:
     """In a process that knows no sidmint but the model's own."""
     code = (
