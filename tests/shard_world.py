@@ -164,3 +164,18 @@ def dying(task: Number) -> int:
 
 def process_id(task: Number) -> int:
     return os.getpid()
+
+
+class Fussy(Exception):
+    """An error that cannot be made from its message alone."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def raising_fussily(task: Number) -> int:
+    raise Fussy(task.value, 2)
+
+
+def giving_what_cannot_be_sent(task: Number) -> object:
+    return lambda: task.value

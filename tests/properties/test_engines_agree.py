@@ -22,8 +22,10 @@ from shard_world import (
     file_bytes,
     first_rows,
     fit_codes,
+    giving_what_cannot_be_sent,
     grid,
     process_id,
+    raising_fussily,
     refusing,
     squared,
     walk,
@@ -149,6 +151,17 @@ def test_a_defect_says_where_it_was(engine: Engine) -> None:
     with pytest.raises(KeyError, match="no 0") as raised:
         list(engine.map(defective, [Number(0), Number(1)], "work"))
     assert any("in defective" in note for note in raised.value.__notes__)
+
+
+def test_what_cannot_travel_between_processes_is_an_error_and_the_workers_go_on(
+    engines: dict[str, Engine],
+) -> None:
+    engine, tasks = engines["local 2"], [Number(0), Number(1)]
+    with pytest.raises(RuntimeError, match="Fussy: 0 and 2"):
+        list(engine.map(raising_fussily, tasks, "work"))
+    with pytest.raises(TypeError, match="a result that cannot be sent: "):
+        list(engine.map(giving_what_cannot_be_sent, tasks, "work"))
+    assert list(engine.map(squared, tasks, "work")) == [0, 1]
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)

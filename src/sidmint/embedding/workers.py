@@ -25,7 +25,7 @@ def in_processes(
     """Vectors (n, D) of each batch, in the order of `batches`, whoever makes them.
 
     Processes are new ones, not forks: a fork of a process with threads may hang. Each is sent
-    `encoder` by pickle, has an equal share of the cores, and ends with this process even where
+    `encoder`, has an equal share of the cores, and ends with this process even where
     this one is killed. `BadInput` where one of them dies.
     """
     pool = ProcessPoolExecutor(

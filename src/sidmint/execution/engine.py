@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
 from typing import Generic, Protocol, TypeVar, cast
@@ -157,7 +157,7 @@ def _that_travels(error: Exception) -> Exception:
     came_from = traceback.format_exc()
     error.add_note(f"In another process:\n{came_from}")
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - what was written the line before
+        copy(error)  # is made anew as it will be on the other side
     except Exception:  # an error whose __init__ wants more than its message
         return RuntimeError(came_from)
     return error

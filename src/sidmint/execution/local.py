@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -110,9 +109,8 @@ class _Worker:
 
     def begin(self, function: Callable[[Any], Any], task: Task) -> None:
         """Hand it a task. That it has died meanwhile is seen when it is asked for the answer."""
-        packed = pickle.dumps((function, task))
         with suppress(BrokenPipeError, ConnectionResetError):
-            self.line.send_bytes(packed)
+            self.line.send((function, task))
 
     def answer(self) -> Answer[Any] | None:
         """Its answer; None where the process has died, which is then over."""

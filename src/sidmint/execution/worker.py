@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sidmint.execution.engine import Answer, Task, attempt
+from sidmint.execution.engine import Answer, attempt
+
+_CLOSED = (EOFError, ConnectionResetError, BrokenPipeError)
 
 
 def work(line: Connection) -> None:
@@ -19,33 +19,29 @@ def work(line: Connection) -> None:
     Ends when the line does: with its work, or because the process at the other end was killed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
-    with suppress(EOFError, ConnectionResetError, BrokenPipeError):
+    with suppress(*_CLOSED):
         while True:
-            line.send(_answer(line.recv_bytes()))
+            _send(line, _answer(line))
 
 
-def _answer(data: bytes) -> Answer[Any]:
-    answer = attempt(_load_and_run, _Packed(data))
+def _answer(line: Connection) -> Answer[Any]:
+    """What the next task gives; that its function is not found here is an answer too."""
     try:
-        pickle.dumps(answer)
+        function, task = line.recv()
+    except _CLOSED:
+        raise
     except Exception as error:
-        return Answer(None, TypeError(f"a result that cannot be sent: {error}"))
-    return answer
+        return Answer(None, RuntimeError(f"a task that cannot be read here: {error!r}"))
+    return attempt(function, task)
 
 
-class _Packed:
-    """A function and its task, still packed: that either is not found here is an answer too."""
-
-    task_bytes = 0
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
-def _load_and_run(packed: _Packed) -> Any:
-    called: tuple[Callable[[Task], Any], Task] = pickle.loads(packed.data)  # noqa: S301 - by the process that started this one
-    function, task = called
-    return function(task)
+def _send(line: Connection, answer: Answer[Any]) -> None:
+    try:
+        line.send(answer)
+    except _CLOSED:
+        raise
+    except Exception as error:  # nothing has been sent then
+        line.send(Answer(None, TypeError(f"a result that cannot be sent: {error}")))
 
 
 if __name__ == "__main__":
