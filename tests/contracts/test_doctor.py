@@ -16,7 +16,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from sidmint.cli import app
+from sidmint.cli import app, workspace_checks
 from sidmint.cli.workspace import VARIABLE
 from sidmint.errors import Refused
 from sidmint.result_versions import as_text, installed_versions
@@ -178,3 +178,10 @@ def test_servers_are_asked_and_passwords_not_shown(
     assert finding["state"] == "missing"
     assert f"http://{address}/health does not answer" in finding["found"]
     assert "secret" not in json.dumps(finding)
+
+
+@pytest.mark.parametrize("address", ["http://localhost:abc/health", "http://local host/health"])
+def test_an_address_that_cannot_be_one_is_a_finding(address: str) -> None:
+    found = workspace_checks._server("MLflow", "MLFLOW_TRACKING_URI", address)
+    assert found.state == "missing"
+    assert "does not answer" in found.found

@@ -59,6 +59,20 @@ def test_items_that_lose_their_ids_are_named(built: Built) -> None:
     assert "1 items of v0002 have no id in v0001 (e); " in " ".join(back.stderr.split())
 
 
+def test_a_rollback_from_a_damaged_champion_is_done_and_says_what_it_cannot_tell(
+    built: Built,
+) -> None:
+    say("publish")
+    built.build("one", codes={"a": (0, 1), "b": (0, 2), "e": (3, 3)})
+    say("publish", "--tokenizer", "one")
+    built.store.release("v0002").file("sids.parquet").write_bytes(b"torn")
+    back = CliRunner().invoke(app, ["rollback"], env={"COLUMNS": "200"})
+    assert back.exit_code == 0
+    assert "rolled back to v0001" in back.stdout
+    assert "lost cannot be told: " in " ".join(back.stderr.split())
+    assert built.store.release().version == "v0001"
+
+
 def test_a_failing_mlflow_warns_and_the_publish_stays(built: Built, mlflow: Mlflow) -> None:
     def fails(*_: object) -> None:
         raise OSError("no database")

@@ -139,3 +139,11 @@ def test_impossible_questions_are_refused():
 def test_sizes_in_words():
     assert in_words((4096,) * 3) == "3 x 4,096"
     assert in_words((64, 32)) == "64-32"
+
+
+def test_one_code_for_all_items_uses_no_bits_whatever_the_floor_rounds_to():
+    """(rate - floor) / (1 - floor) may come out above 1 - 1 / distinct by its last bit."""
+    for num_items, num_distinct in ((23, 11), (100, 7), (997, 331)):
+        rate, floor = 1 - 1 / num_items, 1 - num_distinct / num_items
+        share = bits_share(rate_above_floor(rate, floor), num_distinct, (64, 64))
+        assert share == pytest.approx(0, abs=1e-6)

@@ -119,7 +119,8 @@ def mlflow_session(layout: Layout) -> Iterator[Session]:
         uri = tracking_uri(layout)
         registry = os.environ.get("MLFLOW_REGISTRY_URI") or uri
         try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=registry)
+            with _told_briefly():  # it opens the store at once
+                client = MlflowClient(tracking_uri=uri, registry_uri=registry)
         except ModuleNotFoundError as error:
             scheme = uri.partition(":")[0]  # the rest may hold a password
             raise BadInput(

@@ -127,6 +127,8 @@ def candidates(
 def _unfit(tokenizer: Tokenizer, has_pairs: bool, has_categories: bool) -> str:
     if tokenizer.uses_pairs and not has_pairs:
         return "it learns from item pairs, and there are none"
+    if tokenizer.uses_collaborative:
+        return "it aligns with a recommender's vectors, which `choose` does not read"
     if tokenizer.uses_categories and not has_categories:
         return "it reads categories, and the items have none"
     return ""

@@ -194,7 +194,8 @@ def _because(chosen: Standing, others: Sequence[Standing]) -> str:
         if all(own[: place + 1] < _preference(one)[: place + 1] for one in others):
             if place == 0:
                 return f"{text} ({own[0]:.0f} bits)"
-            return f"{text} among those with the shortest ids"
+            and_least = " that collide least" if place == 2 else ""
+            return f"{text} among those with the shortest ids{and_least}"
     return "nothing speaks for another one"
 
 

@@ -90,7 +90,8 @@ def bits_share(rate: float, num_distinct: int, sizes: Sizes) -> float:
     capacity = math.prod(sizes)
     if rate <= collision_rate(num_distinct, capacity):
         return 1.0
-    return math.log(effective_capacity(num_distinct, rate)) / math.log(capacity)
+    most = 1 - 1 / num_distinct  # what was worked out from a floor may round to above it
+    return math.log(effective_capacity(num_distinct, min(rate, most))) / math.log(capacity)
 
 
 def propose_sizes(

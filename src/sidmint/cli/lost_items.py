@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sidmint.cli.output import warn
 from sidmint.cli.workspace import open_store
+from sidmint.errors import SidmintError
 
 if TYPE_CHECKING:
     from sidmint.publishing.release import Published
@@ -23,10 +24,15 @@ def warn_of_lost_items(published: Published) -> None:
 
     if published.previous is None or not published.changed:
         return
-    store = open_store()
-    before, after = (
-        read_table(store.release(version)) for version in (published.previous, published.version)
-    )
+    try:
+        store = open_store()
+        before, after = (
+            read_table(store.release(version))
+            for version in (published.previous, published.version)
+        )
+    except SidmintError as error:  # what was asked for is done, and stays done
+        warn(f"whether items of {published.previous} are lost cannot be told: {error}")
+        return
     lost = item_changes(before, after).removed
     if lost:
         names = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")

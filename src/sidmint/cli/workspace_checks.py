@@ -7,6 +7,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,7 @@ def _data(layout: Layout, params: Params) -> Iterator[Finding]:
         "ingest.items": params.ingest.items,
         "ingest.interactions": params.ingest.interactions,
         "embed.path": params.embed.path,
+        "embed.collaborative": params.embed.collaborative,
         **{f"embed.sources.{name}.path": each.path for name, each in sources.items()},
     }
     given = {key: path for key, path in named.items() if path is not None}
@@ -162,6 +164,6 @@ def _server(name: str, variable: str, address: str) -> Finding:
             return Finding(name, "ok", f"{shown} answers")
     except urllib.error.HTTPError as error:
         return Finding(name, "ok", f"{shown} answers ({error.code} {error.reason})")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         return Finding(name, "missing", f"{shown} does not answer: {reason}", way_out)
