@@ -21,7 +21,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from row_files import read_lines
+from row_files import put_rows, read_lines
 
 from sidmint.diagnostics import count_code_blocks
 from sidmint.event_log import build_event_log
@@ -84,7 +84,7 @@ def main() -> None:
 def _rows(
     asked: argparse.Namespace, size: int, write: Callable[[Path, int], None], works: list[str]
 ) -> None:
-    there = {(row["what"], row["n"], row["memory_mib"]) for row in read_lines(RESULTS)}
+    there = set(map(_place, read_lines(RESULTS)))
     works = [work for work in works if (work, size, asked.memory_mib) not in there]
     if not works:
         return
@@ -96,13 +96,16 @@ def _rows(
                 [*command, "--one", work, folder], check=True, capture_output=True, text=True
             )
             row = {"what": work, "n": size, **json.loads(ran.stdout)}
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, sort_keys=True) + "\n")
+            put_rows(RESULTS, [row], _place)
             print(
                 f"{work}, {size:,}: {row['wall_s']:.1f} s wall, {row['cpu_s']:.1f} s CPU, peak "
                 f"{row['peak_mib']:.0f} MiB (before: {row['start_mib']:.0f})",
                 flush=True,
             )
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["what"], row["n"], row["memory_mib"]
 
 
 def _measured(work: str, folder: Path, memory_mib: int) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from sidmint.embedding import (
     summarise,
     unit_norm,
 )
+from sidmint.embedding.settings import EmbedParams
 from sidmint.errors import BadInput
-from sidmint.params import EmbedParams
 
 IDS = ["a", "b", "c", "d"]
 

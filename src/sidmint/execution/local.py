@@ -12,7 +12,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
 
-from sidmint.execution.engine import TRIES, Answer, Task, worker_died, workers_that_fit
+from sidmint.execution.engine import (
+    TRIES,
+    Answer,
+    InThisProcess,
+    Task,
+    worker_died,
+    workers_that_fit,
+)
 from sidmint.execution.ordering import in_task_order
 from sidmint.execution.sharing import worker_environment
 from sidmint.progress import Track, silent
@@ -53,10 +60,10 @@ class LocalEngine:
         """See `Engine.map`."""
         fitting = workers_that_fit(tasks, self._workers, self._memory_gb, label)
         if fitting <= 1:
-            results: Iterator[R] = map(function, tasks)
+            yield from InThisProcess().map(function, tasks, label, track)
         else:
             results = self._in_processes(function, tasks, label, fitting)
-        yield from track(results, label, len(tasks))
+            yield from track(results, label, len(tasks))
 
     def _in_processes(
         self, function: Callable[[T], R], tasks: Sequence[T], label: str, num_workers: int

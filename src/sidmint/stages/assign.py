@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import SemanticIds as Columns
+from sidmint.errors import BadInput
 from sidmint.execution.engine import Engine, InThisProcess
 from sidmint.layout import Layout
 from sidmint.params import AssignParams, Params, SinkhornParams
@@ -33,10 +33,9 @@ from sidmint.semantic_ids import (
 )
 from sidmint.types import Codes, Ints, Outcome
 
-if TYPE_CHECKING:
-    from sidmint.tokenizers import Tokenizer
-
 RESULT_VERSION = 2
+
+_HERE = InThisProcess()
 
 
 @dataclass(frozen=True)
@@ -61,15 +60,9 @@ def assign(
     artifacts: Artifacts,
     tokenizer: str,
     track: Track = silent,
-    engine: Engine | None = None,
+    engine: Engine = _HERE,
 ) -> Outcome:
-    """Encode all items, cold ones too, and resolve collisions as `assign.resolution` says.
-
-    `engine` encodes; None: this process.
-    """
-    from sidmint.tokenizers import storage
-
-    model = storage.load(artifacts.folder("train", tokenizer))
+    """Encode all items, cold ones too, and resolve collisions as `assign.resolution` says."""
     item_ids = artifacts.items()[Columns.ITEM_ID].to_list()
     vectors = artifacts.array("embed", "embeddings")
     size = params.execution.shard_rows
@@ -83,9 +76,9 @@ def assign(
         )
         for start in range(0, len(vectors), size)
     ]
-    encoded = (engine or InThisProcess()).map(encode_rows, tasks, "encoding", track)
-    codes = Codes(np.concatenate(list(encoded)), model.config.sizes)
-    ids = _resolve(params.assign, model, artifacts, codes, item_ids)
+    encoded = list(engine.map(encode_rows, tasks, "encoding", track))
+    codes = Codes(np.concatenate([each.values for each in encoded]), encoded[0].sizes)
+    ids = _resolve(params.assign, artifacts, tokenizer, codes, item_ids)
     table = id_table(item_ids, ids)
     before, after = shared_codes(codes.values), shared_codes(ids.parts)
     metrics = _metrics(before, after, ids, table)
@@ -97,8 +90,8 @@ def assign(
     return Outcome(_headline(tokenizer, params.assign.resolution, before, ids), metrics)
 
 
-def encode_rows(task: RowsToEncode) -> Ints:
-    """The codes (n, L) of those items."""
+def encode_rows(task: RowsToEncode) -> Codes:
+    """The codes of those items; `BadInput` names the first whose vector is not finite."""
     from sidmint.tokenizers import check_vectors, storage
 
     artifacts = Artifacts(Layout(task.root))
@@ -108,26 +101,30 @@ def encode_rows(task: RowsToEncode) -> Ints:
     pieces = []
     for start in range(task.start, task.stop, ROWS_AT_ONCE):
         stop = min(start + ROWS_AT_ONCE, task.stop)
-        item_ids = artifacts.item_ids_of(start, stop)
-        piece = check_vectors(vectors[start:stop], model.num_dimensions, item_ids)
+        try:
+            piece = check_vectors(vectors[start:stop], model.num_dimensions)
+        except BadInput:  # ids are read to name one alone
+            check_vectors(vectors[start:stop], None, artifacts.item_ids_of(start, stop))
+            raise
         own = None if categories is None else categories[start:stop].to_list()
         pieces.append(model.encode(piece, categories=own))
-    return np.concatenate(pieces)
+    return Codes(np.concatenate(pieces), model.config.sizes)
 
 
 def _resolve(
     settings: AssignParams,
-    model: Tokenizer,
     artifacts: Artifacts,
+    tokenizer: str,
     codes: Codes,
     item_ids: Sequence[str],
 ) -> SemanticIds:
     if settings.resolution == "suffix":
         return resolve_by_suffix(codes, item_ids)
+    from sidmint.tokenizers import storage
     from sidmint.tokenizers.last_level import last_level_distances
 
-    vectors = artifacts.embeddings().vectors
-    distances = last_level_distances(model, vectors, codes.values)
+    model = storage.load(artifacts.folder("train", tokenizer))
+    distances = last_level_distances(model, artifacts.embeddings().vectors, codes.values)
     if settings.resolution == "reassign":
         return resolve_by_reassignment(codes, item_ids, distances)
     spread = _balanced(settings.sinkhorn)

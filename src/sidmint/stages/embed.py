@@ -29,9 +29,10 @@ from sidmint.embedding import (
     unit_norm,
 )
 from sidmint.embedding.checks import norms
+from sidmint.embedding.settings import EmbedParams
 from sidmint.layout import Layout
 from sidmint.neighbours import build_index
-from sidmint.params import EmbedParams, Params
+from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.sources.fusion import Read, joined, measure_sources, read_sources, tensors_of
 from sidmint.sources.item_vectors import known_vectors_of_items, vectors_of_items
