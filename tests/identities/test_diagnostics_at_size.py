@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import math
-import tracemalloc
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
-from sidmint.diagnostics import count_codes, overlap, overlap_rate
+from sidmint.diagnostics import overlap_rate
+from traced import traced_peak
+from traced_works import books_and_priors, counting_a_file, overlap_of_all_sums
 
 SIGMAS = tuple(math.sqrt(kappa) for kappa in (0.1, 0.25, 0.5, 1.0, 2.0))
-
-
-def with_peak(work: Callable[[], Any]) -> tuple[Any, int]:
-    """What `work` gives, and the most bytes that numpy held for it at a time."""
-    tracemalloc.start()
-    try:
-        return work(), tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.slow
 def test_overlap_of_65536_codewords_is_exact_in_a_hundred_megabytes() -> None:
     # All sums of one codeword each of four books of 16: their rates multiply, see the identities.
-    rng = np.random.default_rng(0)
-    books = [rng.standard_normal((16, 16)).astype(np.float32) for _ in range(4)]
-    priors = [rng.dirichlet(np.ones(16)) for _ in range(4)]
-    digits = np.indices((16,) * 4).reshape(4, -1)
-    codewords = np.hstack([book[digit] for book, digit in zip(books, digits, strict=True)])
-    prior = np.prod([p[digit] for p, digit in zip(priors, digits, strict=True)], axis=0)
-    assert codewords.shape == (65_536, 64)
-    found, peak = with_peak(lambda: overlap(codewords, prior, SIGMAS))
+    books, priors = books_and_priors()
+    found, peak = traced_peak(overlap_of_all_sums, SIGMAS)
     for sigma, each in zip(SIGMAS, found, strict=True):
         apart = [overlap_rate(book, p, sigma) for book, p in zip(books, priors, strict=True)]
         assert each.overlap_rate == pytest.approx(math.prod(apart), rel=1e-9)
@@ -53,8 +37,7 @@ def test_fifty_million_rows_in_a_file_are_counted_exactly_in_nine_bytes_each(tmp
             codes[start : start + len(rows), level] = rows >> (7 * (3 - level)) & 127
     codes.flush()
     del codes
-    in_file = np.load(path, mmap_mode="r")
-    counted, peak = with_peak(lambda: count_codes(in_file, (128,) * 4))
+    counted, peak = traced_peak(counting_a_file, path, (128,) * 4)
     num_twice = num_items - num_ids
     assert counted.collisions.num_distinct == num_ids
     assert counted.collisions.num_collided_pairs == num_twice

@@ -1,7 +1,6 @@
 """Utilization, branching and collisions: small tables worked by hand, and identities."""
 
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +15,8 @@ from sidmint.diagnostics import (
 )
 from sidmint.diagnostics.prefixes import prefix_order
 from sidmint.errors import BadInput
+from traced import traced_peak
+from traced_works import counting_codes_that_come_twice
 
 
 def table(*rows):
@@ -198,15 +199,7 @@ def test_counting_takes_eight_bytes_a_row_and_sixteen_where_a_key_is_too_short(
     num_levels, bytes_a_row
 ):
     num_items = 1_200_000
-    rng = np.random.default_rng(9)
-    codes = rng.integers(0, 65_536, (num_items, num_levels), dtype=np.uint16)
-    codes[num_items // 2 :] = codes[: num_items // 2]
-    tracemalloc.start()
-    try:
-        counted = count_codes(codes, (65_536,) * num_levels)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    counted, peak = traced_peak(counting_codes_that_come_twice, num_items, num_levels)
     assert counted.collisions.num_distinct == num_items // 2
     assert peak < bytes_a_row * num_items + 9 * 2**20  # pieces, and the counts of codewords
 

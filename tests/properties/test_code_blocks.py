@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from sidmint.diagnostics import CodeCounts, count_code_blocks, count_codes
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes, merge_bucket_sizes
 from sidmint.errors import BadInput
 from sidmint.partitions import MemorySpill
-from sidmint.spill_files import spilling
+from traced import traced_peak
+from traced_works import blocks_of_codes, counting_in_files
 
 
 def assert_equal(found: CodeCounts, wanted: CodeCounts) -> None:
@@ -65,18 +65,9 @@ def test_one_whole_code_for_everybody_is_counted_in_little_memory(memory: int) -
 
 
 def test_rows_in_files_are_counted_in_the_memory_that_was_allowed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    blocks = [(300 * rng.random((50_000, 4)) ** 2).astype(np.int32) for _ in range(12)]
     memory = 4 * 2**20
-    wanted = count_codes(np.concatenate(blocks), (300,) * 4)
-    tracemalloc.start()
-    try:
-        with spilling(tmp_path) as spill:
-            found = count_code_blocks(blocks, (300,) * 4, spill=spill, memory=memory)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert_equal(found, wanted)
+    found, peak = traced_peak(counting_in_files, tmp_path, memory)
+    assert_equal(found, count_codes(np.concatenate(blocks_of_codes()), (300,) * 4))
     assert peak < memory + 2**20  # the blocks themselves have 10 MB, their keys 5 MB
     assert list(tmp_path.iterdir()) == []
 

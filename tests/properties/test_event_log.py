@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,10 @@ from sidmint.pairs import swing, swing_of_log
 from sidmint.partitions import MemorySpill, Spill
 from sidmint.spill_files import spilling
 from sidmint.types import Pairs
+from traced import traced_peak
+from traced_works import log_in_files, some_events
 
 Blocks = list[tuple[np.ndarray, np.ndarray]]
-
-
-def some_events(seed: int, num_events: int, num_users: int = 30, num_items: int = 12) -> np.ndarray:
-    """(2, E): users and items, some twice; low numbers are popular, some never occur."""
-    shares = np.random.default_rng(seed).random((2, num_events)) ** 2
-    return (shares * [[num_users], [num_items]]).astype(np.int64)
 
 
 def build(blocks: Blocks, spill: Spill, memory: int | None, most_users: int = 1000) -> EventLog:
@@ -116,21 +111,8 @@ def test_swing_on_a_log_in_files_is_swing_to_the_bit(tmp_path: Path, monkeypatch
 
 def test_a_log_is_built_in_the_memory_that_was_allowed(tmp_path: Path) -> None:
     num_users, num_items, memory = 20_000, 3000, 4 * 2**20
-    blocks = [tuple(some_events(seed, 50_000, num_users, num_items)) for seed in range(10)]
-    with spilling(tmp_path) as spill:
-        tracemalloc.start()
-        log = build_event_log(
-            blocks,
-            num_users=num_users,
-            num_items=num_items,
-            most_users=100,
-            seed=0,
-            spill=spill,
-            memory=memory,
-        )
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert len(log.items) > 400_000
+    num_kept, peak = traced_peak(log_in_files, tmp_path, memory, num_users, num_items)
+    assert num_kept > 400_000
     assert peak < memory + 8 * 2**20 + 32 * (num_users + num_items)
 
 

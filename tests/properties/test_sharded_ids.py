@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,9 @@ from sidmint.sharded_ids import (
     resolve_shards_by_reassignment,
     resolve_shards_by_suffix,
 )
-from sidmint.spill_files import spilling
 from sidmint.types import Codes
+from traced import traced_peak
+from traced_works import shards_of_codes, suffixes_in_files
 
 ROOMY, LITTLE = 2**30, 20_000
 """Bytes. With little, a hundred rows fit at once."""
@@ -127,17 +127,10 @@ def test_a_partition_of_groups_larger_than_memory_is_split_once_more() -> None:
 
 
 def test_ids_from_files_in_the_memory_that_was_allowed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    shards = [(64 * rng.random((40_000, 3)) ** 2).astype(np.int32) for _ in range(10)]
     memory = 4 * 2**20
-    with spilling(tmp_path) as spill:
-        tracemalloc.start()
-        found = resolve_shards_by_suffix(shards, (64,) * 3, spill=spill, memory=memory)
-        suffixes = [found.shard(number).suffixes.max() for number in range(10)]
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    _, counts = np.unique(np.concatenate(shards), axis=0, return_counts=True)
-    assert max(suffixes) == counts.max() - 1
+    largest, peak = traced_peak(suffixes_in_files, tmp_path, memory)
+    _, counts = np.unique(np.concatenate(shards_of_codes()), axis=0, return_counts=True)
+    assert largest == counts.max() - 1
     assert peak < memory + 3 * 2**20  # one shard and its ids; all of their rows have 6 MB
     assert list(tmp_path.iterdir()) == []
 
