@@ -24,10 +24,10 @@ import numpy as np
 import polars as pl
 import yaml
 
-from sidmint.artifacts import dump_json
 from sidmint.contracts import SemanticIds
 from sidmint.diagnostics import reconstruction
 from sidmint.embedding import stored
+from sidmint.json_text import dump_json
 from sidmint.neighbours import build_index, save_index
 from sidmint.publishing.bundle import NEIGHBOURS, describe_table
 from sidmint.publishing.store import VersionStore

@@ -17,10 +17,11 @@ import yaml
 
 from embed_world import write_embedding
 from gate_world import by_definition
-from sidmint.artifacts import Artifacts, dump_json
+from sidmint.artifacts import Artifacts
 from sidmint.errors import RegistryConflict
 from sidmint.gate.rules import Rule
 from sidmint.gate.verdict import RuleResult, Verdict, result_of
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.params import Params, load_params
 from sidmint.publishing.bucket import BucketBackend

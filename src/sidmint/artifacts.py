@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,12 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import save as save_tensors
 
-from sidmint.contracts import Items
+from sidmint.contracts import Items, PairsTable
 from sidmint.errors import BadInput, SidmintError
+from sidmint.execution.checking import open_shards
+from sidmint.execution.shards import Shards
+from sidmint.execution.writing import ShardWriter
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout, safe_name
 from sidmint.neighbours import load_index, save_index
 from sidmint.rows import Rows, rows_made
@@ -39,6 +43,13 @@ class StageWriter:
     def table(self, name: str, frame: pl.DataFrame) -> None:
         """Write `name`.parquet. Sort by key before: row order is part of the bytes."""
         frame.write_parquet(self._file(name, "parquet"), compression="zstd", statistics=True)
+
+    def parts(self, name: str, key: str, unique: bool = True) -> ShardWriter:
+        """Writes `name` as a folder of parts, sorted by `key`; whoever asks says begin and finish.
+
+        For tables of more than `execution.shard_rows` rows. Readers do not care which it is.
+        """
+        return ShardWriter(self.folder / safe_name(name, "artefact"), key, unique)
 
     def array(self, name: str, values: npt.NDArray[Any]) -> None:
         """Write `name`.npy; object arrays are refused (they would be pickled)."""
@@ -84,28 +95,57 @@ class Artifacts:
     layout: Layout
 
     @contextmanager
-    def writing(self, stage: str, tokenizer: str | None = None) -> Iterator[StageWriter]:
+    def writing(
+        self, stage: str, tokenizer: str | None = None, in_parts: bool = False
+    ) -> Iterator[StageWriter]:
         """A writer for the stage's folder; all is put in place at the end, or nothing is.
 
         Killed at any moment, it leaves the folder as it was, as it shall be, or none at all:
-        never a part of one. What else it leaves is hidden, and the next writer takes it away.
+        never a part of one. What else it leaves is hidden, and the next writer takes it away;
+        one that writes `in_parts` finds the parts that are complete, and goes on from them.
         """
         final = self.layout.stage(stage, tokenizer)
         draft, before = (final.with_name(f".{final.name}.{what}") for what in ("draft", "before"))
-        shutil.rmtree(draft, ignore_errors=True)
+        if not in_parts:
+            shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(before, ignore_errors=True)
-        draft.mkdir(parents=True)
+        draft.mkdir(parents=True, exist_ok=in_parts)
         try:
             yield StageWriter(draft)
             if final.exists():
                 final.replace(before)
             draft.replace(final)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            if not in_parts:
+                shutil.rmtree(draft, ignore_errors=True)
             shutil.rmtree(before, ignore_errors=True)
 
-    def table(self, stage: str, name: str, tokenizer: str | None = None) -> pl.DataFrame:
-        """The Parquet table `name` of a stage."""
+    def shards(self, stage: str, name: str, tokenizer: str | None = None) -> Shards | None:
+        """The table `name` of a stage where it is a folder of parts; None where it is one file.
+
+        `BadInput` names the part that is missing, there twice, cut short or of other columns.
+        """
+        folder = self.layout.stage(stage, tokenizer) / name
+        return open_shards(folder) if folder.is_dir() else None
+
+    def scan(self, stage: str, name: str, tokenizer: str | None = None) -> pl.LazyFrame:
+        """The table `name` of a stage, one file or parts, of which nothing is read yet."""
+        parts = self.shards(stage, name, tokenizer)
+        if parts is not None:
+            return parts.scan()
+        return pl.scan_parquet(self._existing(stage, f"{name}.parquet", tokenizer))
+
+    def table(
+        self,
+        stage: str,
+        name: str,
+        tokenizer: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """The Parquet table `name` of a stage, or `columns` of it alone."""
+        if columns is not None or self.shards(stage, name, tokenizer) is not None:
+            rows = self.scan(stage, name, tokenizer)
+            return (rows if columns is None else rows.select(columns)).collect()
         return pl.read_parquet(self._existing(stage, f"{name}.parquet", tokenizer))
 
     def array(self, stage: str, name: str, tokenizer: str | None = None) -> npt.NDArray[Any]:
@@ -137,38 +177,38 @@ class Artifacts:
         """The folder of a stage that has run."""
         return self._existing(stage, "", tokenizer)
 
-    def items(self) -> pl.DataFrame:
-        """The catalogue (`contracts.Items`), in the row order that every array follows."""
-        return self.table("ingest", "items")
+    def items(self, *columns: str) -> pl.DataFrame:
+        """The catalogue (`contracts.Items`), in the row order that every array follows.
+
+        Of many items, ask for the `columns` that you read: texts are most of its bytes.
+        """
+        return self.table("ingest", "items", columns=columns or None)
 
     def item_ids_of(self, start: int, stop: int) -> list[str]:
         """The ids of the items in rows `start` to `stop`, read alone."""
-        path = self._existing("ingest", "items.parquet", None)
-        rows = pl.scan_parquet(path).select(Items.ITEM_ID).slice(start, stop - start)
+        rows = self.scan("ingest", "items").select(Items.ITEM_ID).slice(start, stop - start)
         return rows.collect()[Items.ITEM_ID].to_list()
 
     def categories(self) -> pl.Series:
         """Category paths, in the row order of `items()`; nulls where an item has none."""
-        items = self.items()
-        if Items.CATEGORIES not in items.columns:
+        if Items.CATEGORIES not in self.scan("ingest", "items").collect_schema():
             raise BadInput(
                 f"the items have no column {Items.CATEGORIES}; map one under ingest.columns, or "
                 "leave tokenizers that read categories out of train.tokenizers"
             )
-        return items[Items.CATEGORIES].cast(pl.String)
+        return self.items(Items.CATEGORIES).to_series().cast(pl.String)
 
     def interactions(self) -> pl.DataFrame:
         """All interactions with their split (`contracts.Interactions`)."""
         return self.table("ingest", "interactions")
 
     def has_log(self) -> bool:
-        """Whether the catalogue has any interaction; only the Parquet footer is read."""
-        path = self._existing("ingest", "interactions.parquet", None)
-        return bool(pl.scan_parquet(path).select(pl.len()).collect().item())
+        """Whether the catalogue has any interaction; only Parquet footers are read."""
+        return bool(self.scan("ingest", "interactions").select(pl.len()).collect().item())
 
     def embeddings(self) -> Embeddings:
         """Item vectors as float32, in the row order of `items()`."""
-        item_ids = tuple(self.items()["item_id"].to_list())
+        item_ids = tuple(self.items(Items.ITEM_ID).to_series().to_list())
         return Embeddings(item_ids, self.array("embed", "embeddings").astype(np.float32))
 
     def vectors(self) -> Rows:
@@ -186,13 +226,21 @@ class Artifacts:
 
     def pairs(self) -> Pairs:
         """Collaborative pairs as row numbers into `items()`."""
-        rows = {item_id: row for row, item_id in enumerate(self.items()["item_id"].to_list())}
+        rows = self.items(Items.ITEM_ID).with_row_index("row")
         frame = self.table("pairs", "pairs")
-        return Pairs(
-            triggers=np.array([rows[i] for i in frame["trigger"].to_list()], dtype=np.int32),
-            targets=np.array([rows[i] for i in frame["target"].to_list()], dtype=np.int32),
-            scores=frame["score"].to_numpy().astype(np.float32),
-        )
+        sides = [
+            frame.select(pl.col(side).alias(Items.ITEM_ID))
+            .join(rows, on=Items.ITEM_ID, how="left", maintain_order="left")
+            .get_column("row")
+            for side in (PairsTable.TRIGGER, PairsTable.TARGET)
+        ]
+        if any(side.null_count() for side in sides):
+            raise BadInput(
+                "pairs.parquet names items that ingest does not list; `sidmint run` brings every "
+                "stage up to date"
+            )
+        triggers, targets = (side.to_numpy().astype(np.int32) for side in sides)
+        return Pairs(triggers, targets, frame[PairsTable.SCORE].to_numpy().astype(np.float32))
 
     def codes(self, name: Literal["codes", "sids"], tokenizer: str) -> Ints:
         """Codes (N, L), in the row order of `items()`, from assign.
@@ -201,7 +249,7 @@ class Artifacts:
         the suffix.
         """
         frame = self.table("assign", name, tokenizer)
-        if not frame["item_id"].equals(self.items()["item_id"]):
+        if not frame["item_id"].equals(self.items(Items.ITEM_ID).to_series()):
             raise BadInput(
                 f"{name}.parquet of {tokenizer!r} lists other items than ingest does; "
                 "`sidmint run` brings every stage up to date"
@@ -247,8 +295,3 @@ def _is_number(value: Any) -> bool:
     except OverflowError:  # 10^400 is an integer of JSON and of Python
         return False
     return True
-
-
-def dump_json(value: Any) -> str:
-    """`value` as deterministic JSON: sorted keys, two spaces, no NaN, one final newline."""
-    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"

@@ -11,8 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.result_versions import as_text, installed_versions
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidmint.adapters.gx_gate import decide, judge
-from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion, Measurements, Paired, Rule, rules_for
 from sidmint.gate.thresholds import GateParams
 from sidmint.gate.verdict import Verdict, result_of
+from sidmint.json_text import dump_json
 
 METRIC = "retention_at_100"
 V3 = Champion("v0003", {METRIC: 0.8, "collision_rate": 0.1})

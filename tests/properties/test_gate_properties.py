@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidmint.artifacts import dump_json
 from sidmint.contracts import METRICS
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion, Rule, rules_for
 from sidmint.gate.thresholds import AllowanceParams, GateParams, RuleParams, Severity
 from sidmint.gate.verdict import Verdict, complete, result_of
+from sidmint.json_text import dump_json
 
 DIRECTED = sorted(name for name, m in METRICS.items() if m.better and "{" not in name)
 finite = st.floats(-1e6, 1e6)

@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from sidmint.artifacts import dump_json
 from sidmint.disk import digest
 from sidmint.errors import BadInput
+from sidmint.json_text import dump_json
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES
 from sidmint.publishing.fusing import ReleaseSources

@@ -34,8 +34,9 @@ from sidmint.adapters.mlflow_versions import (
     set_champion,
     set_statuses,
 )
-from sidmint.artifacts import Artifacts, dump_json
+from sidmint.artifacts import Artifacts
 from sidmint.contracts import STAGES, TOKENIZER_STAGES
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.publishing.bundle import describe_neighbours

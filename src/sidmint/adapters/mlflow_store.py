@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput, StorageFailed
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 
 if TYPE_CHECKING:

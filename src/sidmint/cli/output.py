@@ -15,7 +15,7 @@ errors = Console(stderr=True, highlight=False)
 def emit(value: Any, as_json: bool, render: Callable[[], None]) -> None:
     """Print `value` as JSON on stdout where a script asked for it, else call `render`."""
     if as_json:
-        from sidmint.artifacts import dump_json
+        from sidmint.json_text import dump_json
 
         print(dump_json(value), end="")
     else:

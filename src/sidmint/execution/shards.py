@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
-from sidmint.artifacts import dump_json
 from sidmint.errors import BadInput
+from sidmint.json_text import dump_json
 
 PARTS = "parts.json"
 ROW_GROUP = 1 << 15

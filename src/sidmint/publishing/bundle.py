@@ -13,10 +13,11 @@ import polars as pl
 import yaml
 
 from sidmint import __version__
-from sidmint.artifacts import Artifacts, dump_json
+from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items, SemanticIds, require_columns
 from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.publishing.files import NEIGHBOURS, copy_regular
 from sidmint.publishing.judged import JUDGED, changes, fingerprints

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from sidmint.artifacts import dump_json
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
+from sidmint.json_text import dump_json
 from sidmint.publishing.difference import changed_ids
 from sidmint.publishing.lookup import read_table
 from sidmint.publishing.new_file import Write, require_free, write_new

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sidmint import __version__
-from sidmint.artifacts import dump_json
 from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused, RegistryConflict
 from sidmint.gate.refreshing import RefreshParams
 from sidmint.gate.rules import Rule, absolute_rules
 from sidmint.gate.verdict import RuleResult, Verdict, result_of
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.neighbours import extend_index, load_index, replace_vectors, save_index
 from sidmint.params import load_params

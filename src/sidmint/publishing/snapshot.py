@@ -22,11 +22,12 @@ from typing import Any
 
 import polars as pl
 
-from sidmint.artifacts import dump_json, require_numbers
+from sidmint.artifacts import require_numbers
 from sidmint.contracts import Items
 from sidmint.disk import storing
 from sidmint.errors import BadInput
 from sidmint.gate.rules import Champion
+from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sidmint.artifacts import dump_json
 from sidmint.disk import digest, sync_folder, write_synced
 from sidmint.errors import BadInput, RegistryConflict, did_you_mean
+from sidmint.json_text import dump_json
 from sidmint.layout import safe_name
 from sidmint.publishing.acts import in_words, moves
 from sidmint.publishing.audit import AuditLog, Entry, seal

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidmint.artifacts import dump_json, require_numbers
+from sidmint.artifacts import require_numbers
 from sidmint.disk import digest
 from sidmint.errors import BadInput
+from sidmint.json_text import dump_json
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry, entry_hash, is_entry
 
