@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sidmint.params import Params, parse_params
 from sidmint.seeds import seed_for
 from sidmint.semantic_ids import shared_codes
 from sidmint.stages.assign import assign
+from sidmint.stages.encoding_rows import encode_rows
 from sidmint.stages.train import drawn_rows, fitted_rows, train
 from sidmint.tokenizers import storage
 
@@ -71,7 +73,8 @@ def write_catalogue(here: Artifacts, vectors: np.ndarray) -> None:
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("name", ["rq_kmeans", "small"])
@@ -142,28 +145,112 @@ def test_a_fit_on_drawn_rows_reads_these_and_no_others(artifacts: Artifacts) -> 
     assert fit(100)[0] != drawn[0]
 
 
+IN_PARTS = {"shard_rows": 90}
+
+
+@pytest.mark.parametrize("policy", ["suffix", "reassign"])
 @pytest.mark.parametrize("name", ["rq_kmeans", "small"])
-def test_items_encoded_a_shard_at_a_time_get_the_same_bytes(
-    artifacts: Artifacts, name: str, monkeypatch: pytest.MonkeyPatch
+def test_a_table_in_parts_says_what_the_table_in_one_file_says(
+    artifacts: Artifacts, name: str, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    resolution = {"resolution": policy}
     train(params(), artifacts, name)
-    assign(params(), artifacts, name)
-    expected = bytes_of(artifacts.folder("assign", name))
-    in_shards = params(execution={"shard_rows": 90})
-    for rows in (7, 37):
-        monkeypatch.setattr("sidmint.stages.assign.ROWS_AT_ONCE", rows)
-        assign(in_shards, artifacts, name)
-        assert bytes_of(artifacts.folder("assign", name)) == expected
+    expected = assign(params(assign=resolution), artifacts, name)
+    files = bytes_of(artifacts.folder("assign", name))
+    tables = {table: artifacts.table("assign", table, name) for table in ("codes", "sids")}
+    monkeypatch.setattr("sidmint.stages.encoding_rows.ROWS_AT_ONCE", 37)
+    found = assign(params(execution=IN_PARTS, assign=resolution), artifacts, name)
+    assert found.headline == expected.headline
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-12)
+    for table, rows in tables.items():
+        shards = artifacts.shards("assign", table, name)
+        assert shards is not None
+        assert [part.rows for part in shards.parts] == [90, 90, 90, 30]
+        assert artifacts.table("assign", table, name).equals(rows)
+    assert artifacts.codes("sids", name).tolist() == codes_of(tables["sids"])
+    again = bytes_of(artifacts.folder("assign", name))
+    assert {"codes.parquet", "sids.parquet"}.isdisjoint(again)
+    assign(params(execution=IN_PARTS, assign=resolution), artifacts, name)
+    assert bytes_of(artifacts.folder("assign", name)) == again
+    assign(params(assign=resolution), artifacts, name)
+    assert bytes_of(artifacts.folder("assign", name)) == files
+
+
+def codes_of(table: pl.DataFrame) -> list[list[int]]:
+    return table.select(pl.selectors.starts_with("code_")).to_numpy().tolist()
+
+
+def test_a_run_goes_on_from_the_parts_of_codes_that_are_complete(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sidmint.stages import assign_parts
+
+    train(params(), artifacts, "rq_kmeans")
+    assign(params(execution=IN_PARTS), artifacts, "rq_kmeans")
+    expected = bytes_of(artifacts.folder("assign", "rq_kmeans"))
+    encoded: list[int] = []
+
+    def dying(task: Any) -> Any:
+        encoded.append(task.start)
+        if len(encoded) == 3:
+            raise KeyboardInterrupt
+        return encode_rows(task)
+
+    monkeypatch.setattr(assign_parts, "encode_rows", dying)
+    with pytest.raises(KeyboardInterrupt):
+        assign(params(execution=IN_PARTS), artifacts, "rq_kmeans")
+    assert bytes_of(artifacts.folder("assign", "rq_kmeans")) == expected
+    assign(params(execution=IN_PARTS), artifacts, "rq_kmeans")
+    assert encoded == [0, 90, 180, 180, 270]
+    assert bytes_of(artifacts.folder("assign", "rq_kmeans")) == expected
+
+
+def test_parts_of_other_vectors_are_not_taken_for_complete(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    with monkeypatch.context() as patch:
+        patch.setattr("sidmint.stages.assign_parts.resolve_shards_by_suffix", failing)
+        with pytest.raises(RuntimeError):
+            assign(params(execution=IN_PARTS), artifacts, "rq_kmeans")
+    vectors = artifacts.embeddings().vectors.copy()
+    vectors[100] = -vectors[100]
+    write_catalogue(artifacts, vectors)
+    assign(params(), artifacts, "rq_kmeans")
+    expected = artifacts.codes("codes", "rq_kmeans")
+    assign(params(execution=IN_PARTS), artifacts, "rq_kmeans")
+    assert np.array_equal(artifacts.codes("codes", "rq_kmeans"), expected)
+
+
+def failing(*_: Any, **__: Any) -> None:
+    raise RuntimeError
+
+
+def test_sinkhorn_in_parts_is_refused_with_the_way_out(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    settings = params(execution=IN_PARTS, assign={"resolution": "sinkhorn"})
+    with pytest.raises(BadInput, match="sinkhorn wants all 300 items in memory"):
+        assign(settings, artifacts, "rq_kmeans")
+    assert not artifacts.layout.stage("assign", "rq_kmeans").exists()
+
+
+def test_a_part_that_is_missing_is_named(artifacts: Artifacts) -> None:
+    train(params(), artifacts, "rq_kmeans")
+    assign(params(execution=IN_PARTS), artifacts, "rq_kmeans")
+    (artifacts.folder("assign", "rq_kmeans") / "codes" / "part-00002.parquet").unlink()
+    with pytest.raises(BadInput, match=r"part-00002\.parquet"):
+        artifacts.codes("codes", "rq_kmeans")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_an_engine_of_processes_gives_the_same_bytes(artifacts: Artifacts, engine: str) -> None:
-    train(params(), artifacts, "rq_kmeans")
-    assign(params(), artifacts, "rq_kmeans")
-    expected = bytes_of(artifacts.folder("assign", "rq_kmeans"))
     execution = {"engine": engine, "workers": 2, "shard_rows": 64}
+    train(params(), artifacts, "rq_kmeans")
+    assign(params(execution=execution), artifacts, "rq_kmeans")
+    expected = bytes_of(artifacts.folder("assign", "rq_kmeans"))
     with open_engine(params(execution=execution).execution) as opened:
+        shutil.rmtree(artifacts.folder("assign", "rq_kmeans"))
         assign(params(execution=execution), artifacts, "rq_kmeans", engine=opened)
     assert bytes_of(artifacts.folder("assign", "rq_kmeans")) == expected
 

@@ -120,7 +120,7 @@ def judging(here: Workspace) -> Judging:
     from sidmint.params import RecommendParams
     from sidmint.seeds import seed_for
     from sidmint.semantic_ids import resolve_by_suffix
-    from sidmint.stages.assign import id_table
+    from sidmint.stages.encoding_rows import id_table
     from sidmint.stages.recommend import places_of
 
     artifacts, params = here.artifacts, here.params

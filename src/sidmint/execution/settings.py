@@ -12,6 +12,8 @@ from sidmint.settings import Settings
 CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}")
 """HOST:PORT of a Ray cluster's head."""
 
+_WORK_BYTES = 1 << 28
+
 
 class ExecutionParams(Settings):
     """Which engine works on shards, and how much of a machine it may take."""
@@ -28,6 +30,11 @@ class ExecutionParams(Settings):
     stage whose single shard does not fit is refused with the number needed. Null: not asked."""
     ray_address: str | None = None
     """HOST:PORT of a Ray cluster's head; RAY_ADDRESS is read where it is null."""
+
+    @property
+    def work_bytes(self) -> int:
+        """Work space of what counts and sorts rows of many shards, beside the shard at hand."""
+        return _WORK_BYTES if self.memory_gb is None else int(self.memory_gb * 1e9) // 2
 
     @model_validator(mode="after")
     def _address_has_an_effect(self) -> ExecutionParams:
