@@ -137,13 +137,13 @@ def test_prefix_and_equal_code_ranks_are_those_of_sorting():
     equal = codes[:, None] == codes[None]
     prefix = np.logical_and.accumulate(equal, axis=2).sum(axis=2)
     pool = Pool.of(codes)
-    assert pairs_of(rank_by_prefix(pool, asked)) == by_sorting(prefix, asked)
+    assert pairs_of(rank_by_prefix(codes, asked)) == by_sorting(prefix, asked)
     assert pairs_of(EqualCodesSearch(pool).rank(asked)) == by_sorting(equal.sum(2), asked)
 
 
 def test_prefix_ranks_by_hand():
     codes = np.array([(0, 0), (0, 0), (0, 1), (1, 0), (1, 1)], dtype=np.int32)
-    found = rank_by_prefix(Pool.of(codes), cases((0, 1), (0, 2), (0, 4), (3, 4)))
+    found = rank_by_prefix(codes, cases((0, 1), (0, 2), (0, 4), (3, 4)))
     # From 0: item 1 shares two codes, 2 shares one, 3 and 4 none. From 3: only 4 shares one.
     assert pairs_of(found) == [(0, 0), (1, 0), (2, 1), (0, 0)]
 
@@ -196,7 +196,7 @@ def test_hierarchical_ids_are_searched_by_prefix_and_others_by_equal_codes():
     _, codes, _ = world()
     asked = cases(*((n, n + 1) for n in range(0, 58, 2)))
     pool = Pool.of(codes)
-    by_prefix, by_equal = rank_by_prefix(pool, asked), EqualCodesSearch(pool).rank(asked)
+    by_prefix, by_equal = rank_by_prefix(codes, asked), EqualCodesSearch(pool).rank(asked)
     assert pairs_of(evaluate_world(hierarchical=True).prefix) == pairs_of(by_prefix)
     assert pairs_of(evaluate_world(hierarchical=False).prefix) == pairs_of(by_equal)
     assert pairs_of(by_prefix) != pairs_of(by_equal)

@@ -14,6 +14,7 @@ from sidmint.evaluation import Cases, comparing, held_out_cases, search
 from sidmint.evaluation.code_ranks import EqualCodesSearch
 from sidmint.evaluation.cosines import CosineSearch, directions
 from sidmint.evaluation.pool import Pool
+from sidmint.rows import rows_made
 
 
 def crowd(num_items=240, size=12, seed=0):
@@ -76,6 +77,45 @@ def test_ranks_do_not_depend_on_how_the_work_is_cut_up(monkeypatch, block, open_
     assert pairs_of(found) == exact_ranks(vectors, asked)
 
 
+def in_pieces(pool):
+    """The same pool, its rows not held."""
+    return Pool(rows_made(pool.rows, lambda rows: rows, most_bytes=0), pool.row_of)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 239, 1000])
+def test_rows_that_are_not_held_get_the_same_ranks_and_scores(monkeypatch, rows_at_once):
+    vectors, asked = crowd(), some_cases(240, 500)
+    codes = np.random.default_rng(5).integers(0, 3, (240, 3)).astype(np.int32)
+    decoder = np.random.default_rng(6).standard_normal((3, 12)).astype(np.float32)
+    decoded = Pool.of(codes).through(lambda rows: rows @ decoder)
+    every_item = Pool(rows_made(vectors, lambda rows: rows, most_bytes=0), np.arange(240))
+    held = [(CosineSearch, Pool.of(vectors)), (CosineSearch, decoded)]
+    held.append((EqualCodesSearch, Pool.of(codes)))
+    expected = [make(pool, "cpu") for make, pool in held]
+    monkeypatch.setattr(search, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(search, "HELD_BYTES", {"cpu": 0})
+    found = [make(in_pieces(pool), "cpu") for make, pool in held]
+    found.append(CosineSearch(every_item, "cpu"))
+    for one, other in zip(found, [*expected, expected[0]], strict=True):
+        assert not isinstance(one.rows, np.ndarray)
+        assert pairs_of(one.rank(asked)) == pairs_of(other.rank(asked))
+        assert one.scores(asked).tolist() == other.scores(asked).tolist()
+
+
+def test_a_decoder_that_rounds_by_its_batch_still_ties_a_target_with_itself(monkeypatch):
+    vectors, asked = crowd(), some_cases(240, 500)
+
+    def by_batch(rows):
+        return rows + np.float32(1e-3) * len(rows)  # the last piece is shorter, and another one
+
+    monkeypatch.setattr(search, "ROWS_AT_ONCE", 50)
+    pool = Pool(rows_made(vectors, by_batch, most_bytes=0), np.arange(240))
+    monkeypatch.setattr(search, "HELD_BYTES", {"cpu": 0})
+    found = CosineSearch(pool, "cpu").rank(asked)
+    pieces = np.concatenate([by_batch(vectors[at : at + 50]) for at in range(0, 240, 50)])
+    assert pairs_of(found) == exact_ranks(pieces, asked)
+
+
 @pytest.mark.parametrize("open_share", [0, 1])
 def test_products_that_round_in_another_way_give_the_same_ranks(monkeypatch, open_share):
     class Rounding(CosineSearch):
@@ -95,7 +135,8 @@ def test_products_that_round_in_another_way_give_the_same_ranks(monkeypatch, ope
 def test_a_product_lies_within_the_error_it_states(size):
     vectors = np.random.default_rng(size).standard_normal((50, size)).astype(np.float32)
     made = CosineSearch(Pool.of(vectors), "cpu")
-    rows_GD, scores_GG = made.rows_GD, torch.empty(len(made.rows_GD), len(made.rows_GD))
+    rows_GD = torch.from_numpy(made.rows[:])
+    scores_GG = torch.empty(len(rows_GD), len(rows_GD))
     made.block(rows_GD, rows_GD, scores_GG)
     exact_GG = made.exact_block(rows_GD, rows_GD)
     assert (scores_GG - exact_GG).abs().max() < made.error
@@ -106,7 +147,7 @@ def test_exact_scores_are_exact_in_whatever_order_they_are_summed():
     made = CosineSearch(Pool(vectors, np.arange(40)), "cpu")
     steps = whole_numbers(vectors)
     wanted = (steps @ steps.T).astype(np.float64) / 2.0**48
-    rows_GD = made.rows_GD
+    rows_GD = torch.from_numpy(made.rows[:])
     assert (made.exact_block(rows_GD, rows_GD).numpy() == wanted).all()
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
     assert (made.exact_block(rows_GD[:, order], rows_GD[:, order]).numpy() == wanted).all()

@@ -17,14 +17,13 @@ from sidmint.evaluation.search import Search
 from sidmint.types import Ints
 
 
-def rank_by_prefix(pool: Pool, cases: Cases) -> Ranks:
+def rank_by_prefix(codes: Ints, cases: Cases) -> Ranks:
     """Exact ranks of targets by the length of the prefix in common with the query's codes.
 
-    Counted, not searched: with c_l items under the query's prefix of length l and m codes in
-    common, c_(m+1) - 1 items are better and c_m - c_(m+1) - 1 tied (the query and the target
-    taken out). O((N + T) L).
+    `codes` (N, L) are those of all items. Counted, not searched: with c_l items under the query's
+    prefix of length l and m codes in common, c_(m+1) - 1 items are better and
+    c_m - c_(m+1) - 1 tied (the query and the target taken out). O((N + T) L).
     """
-    codes = pool.rows[pool.row_of]
     num_levels = codes.shape[1]
     common = common_prefix(codes[cases.queries], codes[cases.targets])
     under = np.empty((len(cases), num_levels + 2), dtype=np.int64)
@@ -53,7 +52,7 @@ class EqualCodesSearch(Search):
     """
 
     def __init__(self, pool: Pool, device: str = "auto") -> None:
-        super().__init__(pool, pool.rows.astype(np.float32), device)
+        super().__init__(pool, lambda codes: codes.astype(np.float32), device)
 
     def block(self, queries_UD: Tensor, rows_CD: Tensor, out_UC: Tensor) -> None:
         """See `Search`."""

@@ -24,8 +24,8 @@ class CosineSearch(Search):
     """`Search` by the cosine of rows (G, D), as their `directions` have it."""
 
     def __init__(self, pool: Pool, device: str = "auto") -> None:
-        super().__init__(pool, directions(pool.rows), device)
-        self.error = float32_error(self.rows_GD.shape[1])
+        super().__init__(pool, directions, device)
+        self.error = float32_error(self.rows.shape[1])
 
     def block(self, queries_UD: Tensor, rows_CD: Tensor, out_UC: Tensor) -> None:
         """See `Search`."""

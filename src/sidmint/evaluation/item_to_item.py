@@ -18,6 +18,7 @@ from sidmint.evaluation.pool import Pool
 from sidmint.evaluation.protocol import Cases
 from sidmint.evaluation.ranking import Ranks, area_under_curve, hit_rate, random_hit_rate, retention
 from sidmint.progress import Track, silent
+from sidmint.rows import Rows
 from sidmint.types import Floats, Ints
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class ItemToItem:
 
 
 def item_to_item(
-    vectors: Floats,
+    vectors: Rows,
     codes: Ints,
     reconstruct: Callable[[Ints], Floats],
     cases: Cases,
@@ -66,13 +67,14 @@ def item_to_item(
 ) -> ItemToItem:
     """`ItemToItem` of a catalogue with `vectors` (N, D) and `codes` (N, L).
 
-    `reconstruct` turns codes (G, L) into vectors (G, D) and is called once, with the distinct
-    codes. `codes` are the published ones, without the suffix that tells a bucket apart.
-    Hierarchical ids are matched by their common prefix, others by the number of equal codes.
+    `vectors` may lie in a file. `reconstruct` turns codes (G, L) into vectors (G, D) and is called
+    with the distinct codes, all at once where their vectors can be held. `codes` are the published
+    ones, without the suffix that tells a bucket apart. Hierarchical ids are matched by their common
+    prefix, others by the number of equal codes.
     `negatives` repeat the queries of `cases` with unrelated targets (`random_negatives`).
     Ranks are exact, over all N items, and the same on every `device` (auto, cpu, cuda, cuda:N;
-    auto is CUDA where there is one). Time O(T N D); memory beyond the arguments is bounded by a
-    few copies of the vectors.
+    auto is CUDA where there is one). Time O(T N D); memory beyond the arguments is bounded by
+    that of `Search` and some 100 bytes an item.
     """
     from sidmint.evaluation.code_ranks import EqualCodesSearch, rank_by_prefix
     from sidmint.evaluation.cosines import CosineSearch
@@ -91,10 +93,10 @@ def item_to_item(
     )
     return ItemToItem(
         num_items=len(vectors),
-        original=CosineSearch(Pool.of(vectors), device).rank(cases, track),
+        original=CosineSearch(Pool.of_rows(vectors), device).rank(cases, track),
         reconstructed=reconstructed.rank(cases, track),
         prefix=(
-            rank_by_prefix(by_code, cases)
+            rank_by_prefix(codes, cases)
             if hierarchical
             else EqualCodesSearch(by_code, device).rank(cases, track)
         ),

@@ -14,7 +14,6 @@ from sidmint.evaluation import (
     random_negatives,
 )
 from sidmint.evaluation.code_ranks import common_prefix, rank_by_prefix
-from sidmint.evaluation.pool import Pool
 from sidmint.inspection.figures import Figures
 from sidmint.inspection.implied import ImpliedCodebooks
 from sidmint.params import Params
@@ -82,7 +81,7 @@ def _add_hit_rates(found: ItemToItem, cutoff: int, figures: Figures) -> None:
 def _add_prefixes(
     codes: Ints, cases: Cases, negatives: Cases, cutoffs: list[int], figures: Figures
 ) -> None:
-    ranks = rank_by_prefix(Pool.of(codes), cases)
+    ranks = rank_by_prefix(codes, cases)
     for cutoff in cutoffs:
         figures.metrics[f"prefix_hr_at_{cutoff}"] = hit_rate(ranks, cutoff)
     # Weights 2^-(l-1) rise with the length of the prefix, and an AUC asks for the order alone.
