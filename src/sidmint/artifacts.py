@@ -202,6 +202,11 @@ class Artifacts:
         """All interactions with their split (`contracts.Interactions`)."""
         return self.table("ingest", "interactions")
 
+    def events(self) -> Iterator[pl.DataFrame]:
+        """The same, those of a user together: all at once, or as many as a part has."""
+        parts = self.shards("ingest", "interactions")
+        return iter([self.interactions()]) if parts is None else parts.groups()
+
     def has_log(self) -> bool:
         """Whether the catalogue has any interaction; only Parquet footers are read."""
         return bool(self.scan("ingest", "interactions").select(pl.len()).collect().item())
@@ -227,20 +232,11 @@ class Artifacts:
     def pairs(self) -> Pairs:
         """Collaborative pairs as row numbers into `items()`."""
         rows = self.items(Items.ITEM_ID).with_row_index("row")
-        frame = self.table("pairs", "pairs")
-        sides = [
-            frame.select(pl.col(side).alias(Items.ITEM_ID))
-            .join(rows, on=Items.ITEM_ID, how="left", maintain_order="left")
-            .get_column("row")
-            for side in (PairsTable.TRIGGER, PairsTable.TARGET)
-        ]
-        if any(side.null_count() for side in sides):
-            raise BadInput(
-                "pairs.parquet names items that ingest does not list; `sidmint run` brings every "
-                "stage up to date"
-            )
-        triggers, targets = (side.to_numpy().astype(np.int32) for side in sides)
-        return Pairs(triggers, targets, frame[PairsTable.SCORE].to_numpy().astype(np.float32))
+        parts = self.shards("pairs", "pairs")
+        frames = [self.table("pairs", "pairs")] if parts is None else parts.frames()
+        found = [_numbered(frame, rows) for frame in frames]
+        triggers, targets, scores = (np.concatenate(each) for each in zip(*found, strict=True))
+        return Pairs(triggers, targets, scores)
 
     def codes(self, name: Literal["codes", "sids"], tokenizer: str) -> Ints:
         """Codes (N, L), in the row order of `items()`, from assign.
@@ -265,6 +261,22 @@ class Artifacts:
                 "every stage up to date"
             )
         return path
+
+
+def _numbered(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[Ints, Ints, Floats]:
+    sides = [
+        pairs.select(pl.col(side).alias(Items.ITEM_ID))
+        .join(rows, on=Items.ITEM_ID, how="left", maintain_order="left")
+        .get_column("row")
+        for side in (PairsTable.TRIGGER, PairsTable.TARGET)
+    ]
+    if any(side.null_count() for side in sides):
+        raise BadInput(
+            "pairs.parquet names items that ingest does not list; `sidmint run` brings every "
+            "stage up to date"
+        )
+    triggers, targets = (side.to_numpy().astype(np.int32) for side in sides)
+    return triggers, targets, pairs[PairsTable.SCORE].to_numpy().astype(np.float32)
 
 
 def _as_float32(stored: npt.NDArray[Any]) -> Floats:

@@ -191,6 +191,8 @@ class EvaluateParams(Settings):
     cutoffs: tuple[int, ...] = (20, 50, 100, 200)
     negatives: int = Field(1, ge=1)
     """Seeded random negatives a case, for the AUCs."""
+    most_cases: int | None = Field(None, ge=1)
+    """At most so many cases, a seeded draw of all: a search takes cases times items. Null: all."""
 
 
 class RecommendParams(Settings):

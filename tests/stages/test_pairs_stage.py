@@ -7,6 +7,7 @@ import pytest
 
 from embed_world import with_events
 from sidmint.errors import BadInput
+from sidmint.execution.splitting import split
 from sidmint.params import parse_params
 from sidmint.stages.pairs import pairs
 
@@ -93,3 +94,52 @@ def test_an_event_of_an_unknown_item_is_named_and_nothing_written(tmp_path):
     with pytest.raises(BadInput, match=r"1 training .* 'z'"):
         pairs(params(), artifacts)
     assert not (tmp_path / "data/build/pairs").exists()
+
+
+def in_parts(root, num_users=60):
+    """A log of 12 items, its own table in parts of 7 events, so that users lie in two parts."""
+    events = [(f"u{n:02d}", item, "train") for n in range(num_users) for item in random_items(n)]
+    artifacts = with_events(root, events, "abcdefghijkl")
+    log = artifacts.interactions().sort("user_id", maintain_order=True)
+    folder = artifacts.layout.stage("ingest")
+    (folder / "interactions.parquet").unlink()
+    split(log, folder / "interactions", "user_id", "x", 7, unique=False)
+    return artifacts
+
+
+def random_items(user):
+    return [item for item in "abcdefghijkl" if (user * 7 + ord(item) * 5) % 11 < 4]
+
+
+@pytest.mark.parametrize("most", [5, 1000])
+def test_pairs_of_a_log_in_parts_are_those_of_the_log_in_one_file(tmp_path, most):
+    artifacts = in_parts(tmp_path)
+    whole = pairs(params(max_users_per_item=most), artifacts)
+    expected = artifacts.table("pairs", "pairs")
+    assert len(expected) > 20
+    shard_rows = parse_params(
+        {"pairs": {"max_users_per_item": most}, "execution": {"shard_rows": 11}}, "params.yaml"
+    )
+    assert pairs(shard_rows, artifacts) == whole
+    shards = artifacts.shards("pairs", "pairs")
+    assert [part.rows for part in shards.parts[:-1]] == [11] * (len(shards.parts) - 1)
+    assert artifacts.table("pairs", "pairs").equals(expected)
+    assert len(artifacts.pairs()) == len(expected)
+    assert not list(artifacts.layout.local.iterdir())
+
+
+def test_no_pair_in_parts_is_an_empty_table(tmp_path):
+    artifacts = in_parts(tmp_path, num_users=1)
+    few = parse_params({"execution": {"shard_rows": 2}}, "params.yaml")
+    assert pairs(few, artifacts).metrics["num_pairs"] == 0
+    assert artifacts.table("pairs", "pairs").is_empty()
+    assert len(artifacts.pairs()) == 0
+
+
+def test_events_come_a_user_at_a_time_however_the_log_is_cut(tmp_path):
+    artifacts = in_parts(tmp_path)
+    pieces = list(artifacts.events())
+    assert pl.concat(pieces).equals(artifacts.interactions())
+    assert len(pieces) > 5
+    seen = [set(piece["user_id"]) for piece in pieces]
+    assert sum(map(len, seen)) == len(set().union(*seen))

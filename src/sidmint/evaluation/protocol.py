@@ -5,6 +5,7 @@ Everything that the paper leaves open about the question is decided in this file
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,20 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Cases:
+        """The cases with these numbers."""
+        users = None if self.users is None else self.users[rows]
+        return Cases(self.queries[rows], self.targets[rows], users)
+
+
+def joined(parts: Sequence[Cases]) -> Cases:
+    """All cases of `parts`, whose users are known and numbered across all of them."""
+    queries, targets, users = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("queries", "targets", "users")
+    )
+    return Cases(queries, targets, users)
 
 
 def held_out_cases(

@@ -13,6 +13,7 @@ import polars as pl
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import NO_LOG, Interactions, Items
 from sidmint.evaluation import Cases, ItemToItem, held_out_cases, item_to_item, random_negatives
+from sidmint.evaluation.protocol import joined
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.seeds import generator_for
@@ -40,8 +41,9 @@ def evaluate(
     if not artifacts.has_log():
         return _skipped(artifacts, tokenizer)
     model = storage.load(artifacts.folder("train", tokenizer))
-    vectors = artifacts.embeddings().vectors
-    user_ids, cases = test_cases(artifacts)
+    vectors = artifacts.vectors()
+    all_users, all_cases = test_cases(artifacts)
+    user_ids, cases = _drawn(params, all_users, all_cases)
     negatives = random_negatives(
         cases,
         len(vectors),
@@ -62,7 +64,10 @@ def evaluate(
         out.table("hit_rates", _hit_rates(result, params.evaluate.cutoffs))
         out.table("cases", _case_table(user_ids, cases, result))
         out.metrics(metrics)
-    return Outcome(_headline(tokenizer, metrics, params.evaluate.cutoffs), metrics)
+    headline = _headline(tokenizer, metrics, params.evaluate.cutoffs)
+    if len(cases) < len(all_cases):
+        headline += f"; cases drawn from {len(all_cases):,}"
+    return Outcome(headline, metrics)
 
 
 def _skipped(artifacts: Artifacts, tokenizer: str) -> Outcome:
@@ -79,18 +84,31 @@ def test_cases(artifacts: Artifacts) -> tuple[pl.Series, Cases]:
 
     With the id of each case's user.
     """
-    rows = artifacts.items().select(Items.ITEM_ID).with_row_index("row")
-    events = artifacts.interactions().join(
-        rows, on=Interactions.ITEM_ID, how="left", maintain_order="left"
-    )
-    user_ids = events[Interactions.USER_ID].unique().sort()
-    cases = held_out_cases(
-        users=events[Interactions.USER_ID].rank("dense").to_numpy().astype(np.int64) - 1,
-        positions=events[Interactions.POSITION].to_numpy().astype(np.int64),
-        items=events["row"].cast(pl.Int64).fill_null(-1).to_numpy(),
-        held_out=events[Interactions.SPLIT].is_in(["test", "cold"]).to_numpy(),
-    )
-    return user_ids.gather(np.asarray(cases.users)), cases
+    rows = artifacts.items(Items.ITEM_ID).with_row_index("row")
+    found, user_ids, num_users = list[Cases](), list[pl.Series](), 0
+    for some in artifacts.events():
+        events = some.join(rows, on=Interactions.ITEM_ID, how="left", maintain_order="left")
+        ids = events[Interactions.USER_ID].unique().sort()
+        cases = held_out_cases(
+            users=events[Interactions.USER_ID].rank("dense").to_numpy().astype(np.int64) - 1,
+            positions=events[Interactions.POSITION].to_numpy().astype(np.int64),
+            items=events["row"].cast(pl.Int64).fill_null(-1).to_numpy(),
+            held_out=events[Interactions.SPLIT].is_in(["test", "cold"]).to_numpy(),
+        )
+        user_ids.append(ids.gather(np.asarray(cases.users)))
+        found.append(Cases(cases.queries, cases.targets, np.asarray(cases.users) + num_users))
+        num_users += len(ids)
+    return pl.concat(user_ids), joined(found)
+
+
+def _drawn(params: Params, user_ids: pl.Series, cases: Cases) -> tuple[pl.Series, Cases]:
+    """At most `evaluate.most_cases` of them, the same for every tokenizer of a seed."""
+    most = params.evaluate.most_cases
+    if most is None or most >= len(cases):
+        return user_ids, cases
+    generator = generator_for(params.seed, "evaluate", "cases")
+    rows = np.sort(generator.choice(len(cases), most, replace=False))
+    return user_ids.gather(rows), cases.take(rows)
 
 
 def _metrics(result: ItemToItem, cutoffs: tuple[int, ...]) -> dict[str, float]:
