@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import save as save_tensors
 
-from sidmint.contracts import Items, PairsTable
+from sidmint.contracts import Items, PairsTable, require_columns
 from sidmint.errors import BadInput, SidmintError
 from sidmint.execution.checking import open_shards
 from sidmint.execution.shards import Shards
@@ -135,17 +135,10 @@ class Artifacts:
             return parts.scan()
         return pl.scan_parquet(self._existing(stage, f"{name}.parquet", tokenizer))
 
-    def table(
-        self,
-        stage: str,
-        name: str,
-        tokenizer: str | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        """The Parquet table `name` of a stage, or `columns` of it alone."""
-        if columns is not None or self.shards(stage, name, tokenizer) is not None:
-            rows = self.scan(stage, name, tokenizer)
-            return (rows if columns is None else rows.select(columns)).collect()
+    def table(self, stage: str, name: str, tokenizer: str | None = None) -> pl.DataFrame:
+        """The Parquet table `name` of a stage, whole."""
+        if self.shards(stage, name, tokenizer) is not None:
+            return self.scan(stage, name, tokenizer).collect()
         return pl.read_parquet(self._existing(stage, f"{name}.parquet", tokenizer))
 
     def array(self, stage: str, name: str, tokenizer: str | None = None) -> npt.NDArray[Any]:
@@ -180,9 +173,14 @@ class Artifacts:
     def items(self, *columns: str) -> pl.DataFrame:
         """The catalogue (`contracts.Items`), in the row order that every array follows.
 
-        Of many items, ask for the `columns` that you read: texts are most of its bytes.
+        Of many items, ask for the `columns` that you read: texts are most of its bytes. `BadInput`
+        names one that is not there.
         """
-        return self.table("ingest", "items", columns=columns or None)
+        if not columns:
+            return self.table("ingest", "items")
+        items = self.scan("ingest", "items")
+        require_columns(items, columns, "items.parquet of ingest")
+        return items.select(columns).collect()
 
     def item_ids_of(self, start: int, stop: int) -> list[str]:
         """The ids of the items in rows `start` to `stop`, read alone."""

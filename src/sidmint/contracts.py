@@ -232,11 +232,12 @@ def describe_metric(name: str) -> Metric:
     raise BadInput(f"unknown metric {name!r}; `sidmint metrics` lists them")
 
 
-def require_columns(frame: pl.DataFrame, columns: Iterable[str], where: str) -> None:
+def require_columns(frame: pl.DataFrame | pl.LazyFrame, columns: Iterable[str], where: str) -> None:
     """Raise `BadInput` naming `where`, what is missing and what is there."""
-    missing = [column for column in columns if column not in frame.columns]
+    there = frame.collect_schema().names()
+    missing = [column for column in columns if column not in there]
     if missing:
         raise BadInput(
             f"{where} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-            f"it has {', '.join(frame.columns)}. Map names under ingest.columns in params.yaml"
+            f"it has {', '.join(there)}. Map names under ingest.columns in params.yaml"
         )

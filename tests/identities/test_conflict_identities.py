@@ -100,7 +100,7 @@ def test_worst_buckets_lead_with_conflicts_and_keep_their_full_size():
     # Code 5: three near-duplicates. Code 7: two unrelated items. Code 9: one alone.
     found = judge([5, 7, 5, 7, 9, 5], [EAST, EAST, EAST, NORTH, EAST, EAST])
     items = pl.DataFrame({"item_id": list("abcdef"), "title": list("ABCDEF")})
-    rows = worst_buckets_table(found, items, most=2).rows()
+    rows = worst_buckets_table(found, items.lazy(), most=2).rows()
     assert rows == [
         (1, "b", "B", "conflict", 2),
         (1, "d", "D", "conflict", 2),
@@ -108,6 +108,6 @@ def test_worst_buckets_lead_with_conflicts_and_keep_their_full_size():
         (2, "c", "C", "benign", 3),
         (2, "f", "F", "benign", 3),
     ]
-    assert worst_buckets_table(found, items, most=1)["bucket"].unique().to_list() == [1]
+    assert worst_buckets_table(found, items.lazy(), most=1)["bucket"].unique().to_list() == [1]
     alone = judge([0, 1], [EAST, NORTH])
-    assert worst_buckets_table(alone, items, most=3).is_empty()
+    assert worst_buckets_table(alone, items.lazy(), most=3).is_empty()

@@ -97,13 +97,14 @@ def spectrum_table(diagnosis: Diagnosis) -> pl.DataFrame:
 
 
 def worst_buckets_table(
-    qualified: QualifiedCollisions, items: pl.DataFrame, most: int
+    qualified: QualifiedCollisions, items: pl.LazyFrame, most: int
 ) -> pl.DataFrame:
     """Up to `most` buckets, those with most items in conflict first, then the largest.
 
     One row an item: bucket (from 1), item_id, title, kind ("conflict" if the item shares the
     bucket with an unrelated one, else "benign") and the size of the whole bucket. `items` has
-    item_id and title, in the row order of the codes. Of a long bucket the first items are listed.
+    item_id and title, in the row order of the codes, and is read for the rows that are listed. Of
+    a long bucket the first items are listed.
     """
     collided = np.flatnonzero(qualified.bucket_of >= 0)
     bucket_of = qualified.bucket_of[collided]
@@ -114,10 +115,16 @@ def worst_buckets_table(
     rank_of[worst] = np.arange(1, len(worst) + 1)
     rows = collided[rank_of[bucket_of] > 0]
     kinds = np.where(qualified.in_conflict[rows], "conflict", "benign").tolist()
-    listed = items.select("item_id", "title")[rows].with_columns(
-        bucket=pl.Series(rank_of[qualified.bucket_of[rows]], dtype=pl.Int32),
-        kind=pl.Series(kinds, dtype=pl.String),
-        size=pl.Series(sizes[qualified.bucket_of[rows]], dtype=pl.Int32),
+    named = items.select("item_id", "title").with_row_index("row")
+    listed = (
+        named.filter(pl.col("row").is_in(rows))
+        .drop("row")
+        .collect()
+        .with_columns(
+            bucket=pl.Series(rank_of[qualified.bucket_of[rows]], dtype=pl.Int32),
+            kind=pl.Series(kinds, dtype=pl.String),
+            size=pl.Series(sizes[qualified.bucket_of[rows]], dtype=pl.Int32),
+        )
     )
     return (
         listed.sort("bucket", "item_id")

@@ -22,7 +22,7 @@ def worst_buckets(
     table has none.
     """
     titles = pl.Series([""], dtype=pl.String).new_from_index(0, table.codes.num_items)
-    items = pl.DataFrame(
+    items = pl.LazyFrame(
         {
             Items.ITEM_ID: table.item_ids,
             Items.TITLE: titles if table.titles is None else table.titles,

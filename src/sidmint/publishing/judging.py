@@ -148,7 +148,7 @@ def _paired(
     found: dict[str, Paired] = {}
     answers = read_cases(artifacts.layout, champion.version)
     if answers is not None:
-        item_ids = artifacts.items()[Items.ITEM_ID]
+        item_ids = artifacts.items(Items.ITEM_ID).to_series()
         cases = cases_by_id(artifacts.table("evaluate", "cases", tokenizer), item_ids)
         differences = hit_rate_differences(
             Answers(cases, len(item_ids)),
@@ -172,7 +172,7 @@ def _paired(
 
 
 def _num_levels(artifacts: Artifacts, tokenizer: str) -> int:
-    columns = artifacts.table("assign", "sids", tokenizer).columns
+    columns = artifacts.scan("assign", "sids", tokenizer).collect_schema()
     level = 0
     while SemanticIds.code(level + 1) in columns:
         level += 1

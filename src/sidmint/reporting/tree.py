@@ -33,9 +33,8 @@ def browser_data(
     `totals` the number of items a prefix has in the whole catalogue, where the page
     carries a sample. Raises `BadInput` where a table lists other items than the catalogue.
     """
-    ids = items[Items.ITEM_ID].to_list()
     for name, table in sids.items():
-        if table[SemanticIds.ITEM_ID].to_list() != ids:
+        if not table[SemanticIds.ITEM_ID].equals(items[Items.ITEM_ID]):
             raise BadInput(
                 f"sids.parquet of {name} does not list the items of the catalogue in their "
                 "order; `sidmint run` brings every stage up to date"

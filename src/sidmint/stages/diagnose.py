@@ -58,7 +58,9 @@ def diagnose(
         track,
     )
     metrics = found.metrics()
-    buckets = tables.worst_buckets_table(found.qualified, artifacts.items(), settings.worst_buckets)
+    buckets = tables.worst_buckets_table(
+        found.qualified, artifacts.scan("ingest", "items"), settings.worst_buckets
+    )
     with artifacts.writing("diagnose", tokenizer) as out:
         out.table("usage", tables.usage_table(found))
         out.table("overlap", tables.overlap_table(found))

@@ -34,7 +34,8 @@ def report(params: Params, artifacts: Artifacts, track: Track = silent) -> Outco
 
 def read_run(params: Params, artifacts: Artifacts) -> Run:
     """Everything the page shows. `BadInput` names the stage that has not run."""
-    items, champion = artifacts.items(), read_champion(artifacts.layout)
+    columns = (Items.ITEM_ID, Items.TITLE, Items.COLD, Items.STANDING)
+    items, champion = artifacts.items(*columns), read_champion(artifacts.layout)
     return Run(
         title=params.report.title,
         seed=params.seed,

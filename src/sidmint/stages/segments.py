@@ -15,8 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import NO_LOG, STANDINGS, Items, require_columns
-from sidmint.diagnostics import reconstruction
+from sidmint.contracts import NO_LOG, STANDINGS, Items
+from sidmint.diagnostics import Reconstruction, reconstruction
+from sidmint.diagnostics.reconstruction import total
 from sidmint.evaluation import (
     SEGMENTS,
     ColdReach,
@@ -30,7 +31,8 @@ from sidmint.evaluation import (
 from sidmint.evaluation.recommended import Recommended, recommended_by_segment
 from sidmint.params import Params
 from sidmint.progress import Track, silent
-from sidmint.types import Floats, Ints, Outcome
+from sidmint.rows import MOST_BYTES, ROWS_AT_ONCE, Rows, mean_of, rows_made
+from sidmint.types import Ints, Outcome
 
 if TYPE_CHECKING:
     from sidmint.tokenizers.base import Tokenizer
@@ -47,8 +49,7 @@ def segments(
     case, no cold item, original vectors no better than chance) is left out of the metrics and
     null in the table: a gate rule on it then fails for want of it.
     """
-    items = artifacts.items()
-    require_columns(items, (Items.STANDING,), "items.parquet of ingest")
+    items = artifacts.items(Items.COLD, Items.STANDING, Items.NUM_TRAIN)
     cold = items[Items.COLD].to_numpy()
     num_train = items[Items.NUM_TRAIN].to_numpy()
     if params.segments.counts is None:
@@ -111,7 +112,7 @@ def _cold(
     published = cold_reach(artifacts.codes("sids", tokenizer), cold)
     joined = cold_reach(codes, cold)
     model = storage.load(artifacts.folder("train", tokenizer))
-    vectors = artifacts.embeddings().vectors
+    vectors = artifacts.vectors()
     new = _new_to_tokenizer(cold, standings, fitted_on)
     metrics = {
         "num_cold_items": counts["num_cold_items"],
@@ -120,9 +121,7 @@ def _cold(
         "cold_new_prefix_share": joined.new_prefix_share(min(2, codes.shape[1])),
     }
     if new.any():
-        metrics["cold_relative_mse"] = reconstruction(
-            vectors[new], model.reconstruct(codes[new]), vectors.mean(axis=0, dtype=np.float64)
-        ).relative_mse
+        metrics["cold_relative_mse"] = _error_of(new, model, vectors, codes).relative_mse
     page |= {
         "saw_cold_content": fitted_on == "all",
         "distance_to_quantized": _distances(model, vectors, codes, cold),
@@ -158,11 +157,27 @@ def _by_standing(
     return found
 
 
+def _error_of(
+    chosen: npt.NDArray[np.bool_], model: Tokenizer, vectors: Rows, codes: Ints
+) -> Reconstruction:
+    """Of the chosen items, on the scale of all; `rows.MOST_BYTES` of vectors at a time."""
+    rows, mean = np.flatnonzero(chosen), mean_of(vectors)
+    at_once = max(1, MOST_BYTES // (4 * vectors.shape[1]))
+    pieces = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
+    return total(
+        reconstruction(vectors[piece], model.reconstruct(codes[piece]), mean) for piece in pieces
+    )
+
+
 def _distances(
-    model: Tokenizer, vectors: Floats, codes: Ints, cold: npt.NDArray[np.bool_]
+    model: Tokenizer, vectors: Rows, codes: Ints, cold: npt.NDArray[np.bool_]
 ) -> dict[str, dict[str, float]]:
     """Distance in latent space from an item to the sum of its codewords, cold beside warm."""
-    gaps = np.linalg.norm(model.latent(vectors) - model.codebooks().decode(codes), axis=1)
+    latent, codebooks = rows_made(vectors, model.latent), model.codebooks()
+    pieces = (slice(at, at + ROWS_AT_ONCE) for at in range(0, len(codes), ROWS_AT_ONCE))
+    gaps = np.concatenate(
+        [np.linalg.norm(latent[rows] - codebooks.decode(codes[rows]), axis=1) for rows in pieces]
+    )
     return {"cold": _spread(gaps[cold]), "warm": _spread(gaps[~cold])}
 
 
@@ -186,7 +201,7 @@ def _recommended(
     rows = _answers(params, artifacts, tokenizer)
     if rows is None or rows.is_empty():
         return None
-    items = artifacts.items()
+    items = artifacts.items(Items.ITEM_ID, Items.COLD, Items.NUM_TRAIN)
     members = items.select(
         Items.ITEM_ID,
         pl.Series("segment", [SEGMENTS[index] for index in segment_of]),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Items, require_columns
+from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.params import Params
 from sidmint.progress import Track, silent
@@ -83,12 +83,10 @@ def fitted_rows(artifacts: Artifacts, fit_on: str) -> npt.NDArray[np.bool_]:
     What nobody has met, or the k-core leaves out, still has content: `known` reads
     it, and leaves only the withheld items to be new.
     """
-    items = artifacts.items()
     if fit_on == "known":
-        require_columns(items, (Items.STANDING,), "items.parquet of ingest")
-        fitted = (items[Items.STANDING] != "withheld").to_numpy()
+        fitted = (artifacts.items(Items.STANDING).to_series() != "withheld").to_numpy()
     else:
-        fitted = ~items[Items.COLD].to_numpy() | (fit_on == "all")
+        fitted = ~artifacts.items(Items.COLD).to_series().to_numpy() | (fit_on == "all")
     if not fitted.any():
         raise BadInput(
             f"train.fit_on is {fit_on}, and no item is: without interactions set train.fit_on to "
@@ -116,7 +114,7 @@ def _vectors_of(
     artifacts: Artifacts, fitted: npt.NDArray[np.bool_]
 ) -> tuple[Floats, None, list[str]]:
     """What `check_vectors` takes: the fitted rows alone, any dimension, their item ids."""
-    item_ids = artifacts.items()[Items.ITEM_ID].filter(fitted).to_list()
+    item_ids = artifacts.items(Items.ITEM_ID).to_series().filter(fitted).to_list()
     return artifacts.array("embed", "embeddings")[fitted].astype(np.float32), None, item_ids
 
 
