@@ -12,29 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
+from stage_processes import measure
 
 from sidmint.contracts import STAGES, TOKENIZER_STAGES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One process: wall and CPU seconds, peak resident memory in MiB."""
-
-    stage: str
-    wall_s: float
-    cpu_s: float
-    peak_mib: float
 
 
 def main() -> None:
@@ -42,7 +30,7 @@ def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory() as folder:
         root = _workspace(Path(folder) / "clone", asked)
-        rows = [_measure(root, command) for command in _commands(asked.tokenizers.split(","))]
+        rows = [measure(root, command) for command in commands(asked.tokenizers.split(","))]
     for row in rows:
         print(
             f"{row.stage:24s} {row.wall_s:8.1f} s  {row.cpu_s:8.1f} s CPU {row.peak_mib:8.0f} MiB"
@@ -68,7 +56,7 @@ def _workspace(root: Path, asked: argparse.Namespace) -> Path:
     subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(root)], check=True)
     command = ["init", "--items", asked.items, "--interactions", asked.interactions]
     command += ["--vectors", asked.vectors] if asked.vectors else []
-    _measure(root, command)
+    measure(root, command)
     path = root / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     params["train"]["tokenizers"] = asked.tokenizers.split(",")
@@ -80,7 +68,8 @@ def _workspace(root: Path, asked: argparse.Namespace) -> Path:
     return root
 
 
-def _commands(tokenizers: list[str]) -> list[list[str]]:
+def commands(tokenizers: list[str]) -> list[list[str]]:
+    """Every stage of the chain, one after another."""
     commands: list[list[str]] = []
     for stage in STAGES:
         if stage in TOKENIZER_STAGES:
@@ -88,24 +77,6 @@ def _commands(tokenizers: list[str]) -> list[list[str]]:
         else:
             commands.append([stage])
     return commands
-
-
-def _measure(root: Path, command: list[str]) -> Measured:
-    start = time.perf_counter()
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "sidmint", "--workspace", str(root), *command],
-        os.environ,
-    )
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        raise SystemExit(f"sidmint {' '.join(command)} failed")
-    return Measured(
-        stage=" ".join(command),
-        wall_s=round(time.perf_counter() - start, 2),
-        cpu_s=round(usage.ru_utime + usage.ru_stime, 2),
-        peak_mib=round(usage.ru_maxrss / 1024, 1),
-    )
 
 
 if __name__ == "__main__":
