@@ -191,7 +191,7 @@ def _bring_up_to_date(node: str, shared: _Build) -> State[None]:
         with shared.processes.slot():
             environment = {**repro_environment(), **shared.board.started(node)}
             ended = shared.processes.run(
-                repro_command(node), shared.root, environment, log, seconds
+                repro_command(node, shared.root), shared.root, environment, log, seconds
             )
     except Stopped:
         shared.ended(NodeResult(node, "Stopped", problem="was stopped with its flow"))

@@ -75,14 +75,14 @@ def test_what_asked_to_be_told_of_the_end_is_told(tmp_path: Path) -> None:
 
 
 def test_a_node_is_run_by_dvc_whatever_lies_in_the_workspace(graph: Path) -> None:
-    ended = in_graph(graph, repro_command("ingest"))
+    ended = in_graph(graph, repro_command("ingest", graph))
     assert ended.returncode == 0, ended
     assert "ingest:" in (graph / "dvc.lock").read_text()
 
 
 def test_a_node_that_fails_leaves_as_dvc_leaves(graph: Path) -> None:
-    arguments = repro_command("nosuch")[4:]
-    ours = in_graph(graph, repro_command("nosuch"))
+    arguments = repro_command("nosuch", graph)[4:]
+    ours = in_graph(graph, repro_command("nosuch", graph))
     dvcs = in_graph(graph, [sys.executable, "-P", "-m", "dvc", *arguments])
     assert ours.returncode == dvcs.returncode != 0
     assert (ours.stdout, ours.stderr) == (dvcs.stdout, dvcs.stderr)

@@ -219,13 +219,28 @@ def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def repro_command(node: str) -> list[str]:
-    """The command that brings `node` alone up to date, beside others that do the same.
+def repro_command(node: str, root: Path) -> list[str]:
+    """The command that brings `node` of the workspace at `root` alone up to date.
 
-    Without `--single-item` parallel calls walk over the same upstream stages and fail on
-    each other's locks; without `--wait-for-lock` some give up after three seconds.
+    Beside others that do the same: without `--single-item` parallel calls walk over the same
+    upstream stages and fail on each other's locks; without `--wait-for-lock` some give up after
+    three seconds. Where DVC tracks manifests alone, its cache of runs has no parts to give back.
     """
-    return [*_DVC, "--wait-for-lock", "repro", "--single-item", node]
+    made_here = ["--no-run-cache"] if tracks_manifests_alone(root) else []
+    return [*_DVC, "--wait-for-lock", "repro", *made_here, "--single-item", node]
+
+
+def tracks_manifests_alone(root: Path) -> bool:
+    """Whether `.dvcignore` of the workspace names the parts of tables (`PARTS_PATTERN`).
+
+    Then DVC knows a table in parts by its parts.json, which has the SHA-256 of each part, and
+    neither reads nor keeps the parts.
+    """
+    ignored = root / ".dvcignore"
+    return ignored.is_file() and PARTS_PATTERN in ignored.read_text(encoding="utf-8").split()
+
+
+PARTS_PATTERN = "part-*.parquet"
 
 
 def repro_environment() -> dict[str, str]:

@@ -51,7 +51,7 @@ def prepare(here: Workspace) -> None:
     for node in nodes:
         errors.print(f"bringing {node} up to date", markup=False, soft_wrap=True)
         ended = subprocess.run(
-            repro_command(node),
+            repro_command(node, root),
             cwd=root,
             env=repro_environment(),
             capture_output=True,
