@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import yaml
 
@@ -26,7 +27,11 @@ import sidmint
 from recorded_world import MLFLOW_S_OWN, client_of
 from releases import Built
 from served_world import ITEM_IDS, TITLES, served_world
+from sidmint.adapters.mlflow_files import read_files, write_files
 from sidmint.adapters.mlflow_runs import register_version, set_champion, tracking_uri
+from sidmint.errors import BadInput
+from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import split
 from sidmint.publishing.serving import PublishedTable
 
 pytestmark = MLFLOW_S_OWN
@@ -78,6 +83,39 @@ def ask(model: Any, **columns: Any) -> list[tuple[Any, Any]]:
     answer = model.predict(pd.DataFrame(columns))
     assert list(answer.columns) == ["semantic_id", "codes"]
     return list(answer.itertuples(index=False, name=None))
+
+
+def in_parts(built: Built, folder: Path) -> Path:
+    """The files of a model whose table is in parts of three items."""
+    release = built.store.release().folder
+    rows = pl.read_parquet(release / "sids.parquet")
+    parts = split(rows, folder / "sids", "item_id", "x", 3).folder
+    (folder / "files").mkdir()
+    write_files(folder / "files", parts, release / "tokenizer", None)
+    return folder / "files"
+
+
+def test_a_table_in_parts_is_carried_and_answers_alike(built: Built, tmp_path: Path) -> None:
+    asked = [ITEM_IDS[5], "nowhere", ITEM_IDS[0], ITEM_IDS[5]]
+    (tmp_path / "one").mkdir()
+    release = built.store.release().folder
+    write_files(tmp_path / "one", release / "sids.parquet", release / "tokenizer", None)
+    whole = read_files(tmp_path / "one")
+    parted = read_files(in_parts(built, tmp_path))
+    assert isinstance(parted.table, Shards)
+    assert parted.published(asked).equals(whole.published(asked))
+    assert whole.published(asked)["semantic_id"].is_null().to_list() == [False, True, False, False]
+
+
+def test_a_part_that_was_changed_is_named_when_the_model_is_read(
+    built: Built, tmp_path: Path
+) -> None:
+    part = in_parts(built, tmp_path) / "sids" / "part-00001.parquet"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 3] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(BadInput, match=r"part-00001\.parquet holds other bytes"):
+        read_files(tmp_path / "files")
 
 
 def test_texts_get_what_the_loaded_table_says(model: Any, table: PublishedTable) -> None:

@@ -1,4 +1,4 @@
-"""What a model in MLflow carries of a table: sids.parquet, the tokenizer, and served.json.
+"""What a model in MLflow carries of a table: sids.parquet or sids/, the tokenizer, served.json.
 
 served.json names the encoder of the vectors and the SHA-256 of the other files. No file holds
 Python objects.
@@ -8,32 +8,45 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from sidmint.contracts import SemanticIds
 from sidmint.disk import digest
 from sidmint.errors import BadInput
+from sidmint.execution.checking import open_shards, verify
+from sidmint.execution.engine import InThisProcess
+from sidmint.execution.shards import PARTS, Shards
 from sidmint.json_text import dump_json
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES
 from sidmint.publishing.fusing import ReleaseSources
 
 FORMAT = 1
-DESCRIPTION, TABLE = "served.json", "sids.parquet"
+DESCRIPTION, TABLE, PARTED = "served.json", "sids.parquet", "sids"
 
 
 @dataclass(frozen=True)
 class Carried:
     """A table and what makes codes of new items, as read from a model's files."""
 
-    table: pl.DataFrame
+    table: pl.DataFrame | Shards
     new: ReleaseEncoder
     reads_texts: bool
     """Whether the encoder of the vectors can be made here; else only vectors are encoded."""
+
+    def published(self, item_ids: Sequence[str]) -> pl.DataFrame:
+        """A row an item of `item_ids`, in their order: `semantic_id` and `codes`, or nulls."""
+        table = self.table.lookup(item_ids) if isinstance(self.table, Shards) else self.table
+        wanted = pl.DataFrame({SemanticIds.ITEM_ID: item_ids}, {SemanticIds.ITEM_ID: pl.String})
+        found = wanted.join(table, on=SemanticIds.ITEM_ID, how="left", maintain_order="left")
+        codes = pl.concat_list(pl.col(r"^code_\d+$"))
+        known = pl.col(SemanticIds.SEMANTIC_ID).is_not_null()
+        return found.select(SemanticIds.SEMANTIC_ID, codes=pl.when(known).then(codes))
 
 
 def write_files(
@@ -45,14 +58,19 @@ def write_files(
 ) -> None:
     """Fill the empty `folder`; `neighbours` is what `bundle.describe_neighbours` gives, if known.
 
-    `tokenizer` is the folder that stage train, or a release, keeps it in; `sources` the file of
-    what was fitted of `embed.sources`, where vectors were joined.
+    `sids` is the table, a file or a folder of parts; `tokenizer` the folder that stage train, or a
+    release, keeps it in; `sources` the file of what was fitted of `embed.sources`, where vectors
+    were joined.
     """
-    shutil.copyfile(sids, folder / TABLE)
+    if sids.is_dir():
+        shutil.copytree(sids, folder / PARTED)
+    else:
+        shutil.copyfile(sids, folder / TABLE)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
-    names = [TABLE, *(f"tokenizer/{name}" for name in TOKENIZER_FILES)]
+    table = f"{PARTED}/{PARTS}" if sids.is_dir() else TABLE
+    names = [table, *(f"tokenizer/{name}" for name in TOKENIZER_FILES)]
     if sources is not None:
         shutil.copyfile(sources, folder / SOURCES_FILE)
         names.append(SOURCES_FILE)
@@ -107,4 +125,18 @@ def read_files(folder: Path) -> Carried:
     fitted = folder / SOURCES_FILE if SOURCES_FILE in known else None
     new = ReleaseEncoder(encoder, size, folder / "tokenizer", "this model", Path(), fitted)
     reads_texts = reader_of_texts(described) is not None
-    return Carried(pl.read_parquet(folder / TABLE), new, reads_texts)
+    table = pl.read_parquet(folder / TABLE) if TABLE in known else _parted(folder / PARTED)
+    return Carried(table, new, reads_texts)
+
+
+def table_of(folder: Path) -> Path:
+    """The table of a stage, a release or a model in `folder`: a file, or a folder of parts."""
+    return folder / PARTED if (folder / PARTED).is_dir() else folder / TABLE
+
+
+def _parted(folder: Path) -> Shards:
+    shards = open_shards(folder)
+    problems = verify(shards, InThisProcess())
+    if problems:
+        raise BadInput(f"{problems[0]}; register the version again")
+    return shards

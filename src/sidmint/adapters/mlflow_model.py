@@ -13,14 +13,11 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-import polars as pl
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from sidmint.adapters.mlflow_files import read_files
-from sidmint.catalogue.checking import rows_of
-from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.publishing.encoding import Encoded
 
@@ -74,11 +71,7 @@ class SemanticIdModel(PythonModel):
         return pd.DataFrame({"semantic_id": ids, "codes": codes.tolist()})
 
     def _published(self, items: list[Any]) -> pd.DataFrame:
-        table = self._carried.table
-        rows = rows_of(pl.Series("id", list(map(str, items)), dtype=pl.String), table["item_id"])
-        found = table.select(SemanticIds.SEMANTIC_ID, codes=pl.concat_list(pl.col(r"^code_\d+$")))[
-            rows
-        ]
+        found = self._carried.published(list(map(str, items)))
         return pd.DataFrame(found.to_dict(as_series=False), dtype=object)
 
 

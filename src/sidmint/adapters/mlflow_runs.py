@@ -8,13 +8,13 @@ workspace says so without asking MLflow, or even importing it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidmint.adapters.mlflow_files import table_of
 from sidmint.adapters.mlflow_store import (
     Point,
     Session,
@@ -36,6 +36,8 @@ from sidmint.adapters.mlflow_versions import (
 )
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import STAGES, TOKENIZER_STAGES
+from sidmint.disk import digest
+from sidmint.execution.shards import PARTS
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.params import Params
@@ -181,7 +183,7 @@ class _Writing:
         self.session.client.set_tag(run_id, "sidmint.verdict", "passed" if passed else "refused")
 
     def _register(self, run_id: str, tokenizer: str) -> None:
-        sids = self.artifacts.folder("assign", tokenizer) / "sids.parquet"
+        sids = table_of(self.artifacts.folder("assign", tokenizer))
         trained = self.artifacts.folder("train", tokenizer)
         tags = {_BUILD: self.digest, _TOKENIZER: tokenizer}
         neighbours = describe_neighbours(self.artifacts.json("embed", "embed"))
@@ -212,19 +214,18 @@ class _Writing:
 
         for name, (stage, filename) in _DATASETS.items():
             path = self.artifacts.folder(stage) / filename
+            parts = self.artifacts.shards(stage, name) if path.suffix == ".parquet" else None
+            if parts is not None:  # their manifest has the digest of each
+                path = parts.folder / PARTS
+            size = sum(p.num_bytes for p in parts.parts) if parts else path.stat().st_size
             dataset = Dataset(
                 name=name,
-                digest=_file_digest(path)[:32],  # MLflow keeps 36 characters
+                digest=digest(path)[:32],  # MLflow keeps 36 characters
                 source_type="local",
                 source=json.dumps({"uri": str(path)}),
-                profile=json.dumps({"bytes": path.stat().st_size}),
+                profile=json.dumps({"bytes": size}),
             )
             yield DatasetInput(dataset, tags=[])
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _marker(layout: Layout) -> Path:

@@ -70,7 +70,12 @@ def model_signature() -> ModelSignature:
 def _known_items(files: Path) -> object:
     import polars as pl
 
-    return pl.scan_parquet(files / "sids.parquet").select("item_id").head(3).collect().to_pandas()
+    from sidmint.adapters.mlflow_files import table_of
+    from sidmint.execution.shards import part_name
+
+    table = table_of(files)
+    first = table / part_name(0) if table.is_dir() else table
+    return pl.scan_parquet(first).select("item_id").head(3).collect().to_pandas()
 
 
 def _requirements(encoder: str | None) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidmint.adapters.mlflow_files import reader_of_texts, write_files
+from sidmint.adapters.mlflow_files import reader_of_texts, table_of, write_files
 from sidmint.adapters.mlflow_saving import save_model
 from sidmint.adapters.mlflow_store import Session, mlflow_session, scratch_folder
 from sidmint.errors import BadInput
@@ -174,7 +174,7 @@ def _registered(session: Session, model_name: str, folder: Path) -> str:
         session,
         model_name,
         run_id,
-        folder / "sids.parquet",
+        table_of(folder),
         folder / "tokenizer",
         neighbours,
         {VERSION_TAG: version},
