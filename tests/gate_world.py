@@ -22,7 +22,7 @@ HEALTHY: dict[str, dict[str, float]] = {
         "num_items": 3000, "num_null_ids": 0, "collision_rate": 0.1, "resolved_collision_rate": 0,
     },
     "diagnose": {
-        "conflict_rate": 0.1, "n_eff_share": 0.9,
+        "conflict_rate": 0.1, "n_eff_share": 0.9, "relative_mse": 0.4,
         "perplexity_share_1": 0.8, "perplexity_share_2": 0.5,
         "dead_code_share_1": 0.0, "dead_code_share_2": 0.0,
         "information_share_1": 0.9, "information_share_2": 0.8,

@@ -38,6 +38,7 @@ def cases(kept: float, num_users: int, seed: int) -> pl.DataFrame:
 def judged(root: Path, kept: float, num_users: int, measured: float = 0.8) -> Verdict:
     """A candidate beside a champion that keeps .9 of the hits and was published with .9."""
     metrics = {"retention_at_100": 0.9, "collision_rate": 0.1, "n_eff_share": 0.9}
+    metrics["relative_mse"] = 0.4
     champion = {"version": "v0003", "tokenizer": "t", "metrics": metrics}
     artifacts = workspace(root, champion)
     items = pl.DataFrame({"item_id": [f"i{n:05}" for n in range(NUM_ITEMS)]})

@@ -16,6 +16,8 @@ from sidmint.params import Params
 from sidmint.stages.gate import gate
 from workspaces import NO_CHAMPION
 
+CHAMPION = {"collision_rate": 0.1, "n_eff_share": 0.9, "relative_mse": 0.4}
+
 
 def test_a_healthy_table_passes_and_the_verdict_says_on_which_bytes(tmp_path: Path):
     artifacts = workspace(tmp_path)
@@ -26,7 +28,7 @@ def test_a_healthy_table_passes_and_the_verdict_says_on_which_bytes(tmp_path: Pa
     assert judged.table_sha256 == hashlib.sha256(table.read_bytes()).hexdigest()
     assert judged.thresholds_sha256 == GateParams().digest()
     assert judged.champion is None
-    assert len(judged.not_applied) == 3
+    assert len(judged.not_applied) == 4
     assert outcome.headline == f"t PASSED: {len(judged.rules)} of {len(judged.rules)} rules hold"
 
 
@@ -70,6 +72,7 @@ def test_without_a_log_rules_on_events_are_named_and_not_judged(tmp_path: Path):
     left_out = {name: why for name, _, why in (each.partition(": ") for each in judged.not_applied)}
     assert left_out.pop("champion.collision_rate") == "no champion yet"
     assert left_out.pop("champion.n_eff_share") == "no champion yet"
+    assert left_out.pop("champion.relative_mse") == "no champion yet"
     assert left_out == dict.fromkeys(
         ("champion.retention_at_100", "cold_coverage", "retention_at_100"),
         "there is no interaction log",
@@ -82,7 +85,7 @@ def test_a_profile_that_counts_no_events_is_not_believed_where_somebody_was_aske
 
 
 def test_a_champion_that_users_were_asked_about_is_not_replaced_unasked(tmp_path: Path):
-    metrics = {"collision_rate": 0.1, "n_eff_share": 0.9, "retention_at_100": 0.5}
+    metrics = {**CHAMPION, "retention_at_100": 0.5}
     champion = {"version": "v0003", "tokenizer": "t", "metrics": metrics}
     judged = _unasked(tmp_path, champion)
     assert judged.blocked_by == ("retention_at_100 is missing",)
@@ -90,7 +93,7 @@ def test_a_champion_that_users_were_asked_about_is_not_replaced_unasked(tmp_path
 
 
 def test_a_champion_of_content_alone_leaves_open_what_it_was_never_asked(tmp_path: Path):
-    content = {"collision_rate": 0.1, "n_eff_share": 0.9, "num_items": 2, "num_cold_items": 2}
+    content = {**CHAMPION, "num_items": 2, "num_cold_items": 2}
     champion = {"version": "v0003", "tokenizer": "t", "metrics": content}
     artifacts = workspace(tmp_path / "a", champion)
     gate(Params(), artifacts, "t", by_definition)
@@ -105,7 +108,7 @@ def test_a_champion_of_content_alone_leaves_open_what_it_was_never_asked(tmp_pat
 
 
 def test_a_candidate_worse_than_its_champion_is_refused(tmp_path: Path):
-    metrics = {"collision_rate": 0.01, "n_eff_share": 0.9, "retention_at_100": 0.8}
+    metrics = {**CHAMPION, "collision_rate": 0.01, "relative_mse": 0.33, "retention_at_100": 0.8}
     champion = {"version": "v0003", "tokenizer": "other", "metrics": metrics, "unknown": 1}
     artifacts = workspace(tmp_path, champion)
     gate(Params(), artifacts, "t", by_definition)
@@ -115,6 +118,8 @@ def test_a_candidate_worse_than_its_champion_is_refused(tmp_path: Path):
     assert judged.blocked_by == (
         "collision_rate rose by 0.090 against champion v0003 (0.010 -> 0.100); "
         "at most 0.050 is allowed",
+        "relative_mse rose by 0.070 against champion v0003 (0.330 -> 0.400); "
+        "at most 0.050 is allowed",
     )
 
 
@@ -123,9 +128,10 @@ def test_a_champion_that_lacks_the_metric_refuses(tmp_path: Path):
     artifacts = workspace(tmp_path, champion)
     gate(Params(), artifacts, "t", by_definition)
     assert set(verdict(artifacts).blocked_by) == {
-        "champion v0003 has no n_eff_share to compare with",
+        "champion v0003 has no relative_mse to compare with",
         "champion v0003 has no retention_at_100 to compare with",
     }
+    assert "champion v0003 has no n_eff_share to compare with" in verdict(artifacts).warnings
 
 
 def test_a_metric_nobody_measured_refuses(tmp_path: Path):
