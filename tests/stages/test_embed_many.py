@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 
 from embed_world import catalogue, embed_params, put, random_vectors
+from sidmint import neighbours
 from sidmint.array_files import ArrayFile
 from sidmint.artifacts import Artifacts
 from sidmint.embedding import checks, scaling
 from sidmint.errors import BadInput, StorageFailed
 from sidmint.execution.splitting import split
+from sidmint.neighbour_recall import recall
 from sidmint.rows import rows_made
 from sidmint.sources import frames, vector_rows
 from sidmint.stages import embed as stage
@@ -115,6 +117,22 @@ def test_the_bytes_are_those_of_the_vectors_as_one_array(
     assert summary["sha256"] == hashlib.sha256(halves.tobytes()).hexdigest()
     assert summary["num_exact_duplicates"] == 1
     assert summary["norms"]["max"] == pytest.approx(lengths.max(), rel=1e-12)
+
+
+def test_an_index_that_is_not_exact_says_how_much_it_finds(
+    artifacts: Artifacts, tmp_path: Path, in_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = embed_params(encoder="precomputed", **write_parts(tmp_path))
+    assert "recall" not in stage.embed(params, artifacts).headline
+    assert "neighbours" not in artifacts.json("embed", "embed")
+    monkeypatch.setattr(neighbours, "FLAT_BELOW", NUM)
+    outcome = stage.embed(params, artifacts)
+    said = artifacts.json("embed", "embed")["neighbours"]
+    assert (said["kind"], said["num_neighbours"], said["num_queries"]) == ("ivf", 10, 200)
+    index = artifacts.index("embed", "neighbours")
+    assert index.ntotal == NUM
+    assert said["recall"] == recall(index, artifacts.vectors())
+    assert f"neighbours by ivf (recall@10 {said['recall']:.3f} on 200 items)" in outcome.headline
 
 
 def test_what_stayed_in_a_file_meanwhile_goes(

@@ -3,7 +3,8 @@
 Reads the items of `ingest` (and, for `precomputed` and `sources`, files under data/raw);
 writes embeddings.npy, float16 (N, D) in the row order of the items, neighbours.faiss, an index of
 them by cosine under the same row numbers, and embed.json. The index holds the vectors once more,
-in float32: twice the bytes of embeddings.npy. It is published, the vectors are not. With
+in float32: twice the bytes of embeddings.npy; from a million items on in float16, and embed.json
+says how many of the nearest it finds. It is published, the vectors are not. With
 `collaborative` also collaborative.npy, float32 (N, c), NaN for items that its file does not have;
 with `sources` sources.safetensors, what was fitted of each (means, axes), and sources.parquet, the
 geometry of each before and after.
@@ -34,7 +35,8 @@ from sidmint.embedding import (
 from sidmint.embedding.checks import norms
 from sidmint.embedding.settings import EmbedParams
 from sidmint.layout import Layout
-from sidmint.neighbours import build_index
+from sidmint.neighbour_recall import NEIGHBOURS, QUERIES, recall
+from sidmint.neighbours import build_index, kind_of
 from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.rows import Rows, as_float32, rows_made
@@ -44,7 +46,7 @@ from sidmint.sources.vector_rows import rows_of_items
 from sidmint.text_vectors import TextVectors
 from sidmint.types import Floats, Outcome
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 
 def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
@@ -78,7 +80,10 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
         if found.sources:
             out.table("sources", measure_sources(found.sources, whole[:], item_ids.to_list()))
             out.tensors("sources", tensors_of(found.sources))
-        out.index("neighbours", build_index(whole[:]))
+        index = build_index(whole)
+        if kind_of(index) != "flat":
+            summary["neighbours"] = _summary_of_index(index, whole)
+        out.index("neighbours", index)
         out.json("embed", summary)
     encode.tidy()
     return Outcome(_headline(summary) + (f"; {encode.told}" if encode.num_texts else ""))
@@ -135,6 +140,16 @@ def _summary_of_known(path: str, known: Floats) -> dict[str, Any]:
     return {"path": path, "dim": known.shape[1], "num_items": num_known}
 
 
+def _summary_of_index(index: Any, vectors: Rows) -> dict[str, Any]:
+    """Of an index that is not exact: how many of the nearest it finds."""
+    return {
+        "kind": kind_of(index),
+        "recall": recall(index, vectors),
+        "num_neighbours": NEIGHBOURS,
+        "num_queries": QUERIES,
+    }
+
+
 def _origin(settings: EmbedParams, found: _Found) -> dict[str, Any]:
     """What of the settings went into the vectors.
 
@@ -159,6 +174,11 @@ def _headline(summary: dict[str, Any]) -> str:
         line += (
             f", collaborative vectors for {summary['collaborative']['num_items']:,} of them by "
             f"{summary['collaborative']['path']}"
+        )
+    if "neighbours" in summary:
+        line += (
+            f", neighbours by {summary['neighbours']['kind']} (recall@{NEIGHBOURS} "
+            f"{summary['neighbours']['recall']:.3f} on {QUERIES} items)"
         )
     follows = summary["norm_length_correlation"]
     if not summary["unit_norm"] and follows is not None and abs(follows) > 0.5:
