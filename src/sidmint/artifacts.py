@@ -168,6 +168,10 @@ class Artifacts:
         path = self._existing(stage, f"{name}.npy", tokenizer)
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
+    def array_file(self, stage: str, name: str, tokenizer: str | None = None) -> ArrayFile:
+        """The same, of which a piece is in memory at a time."""
+        return ArrayFile.of(self._existing(stage, f"{name}.npy", tokenizer))
+
     def index(self, stage: str, name: str) -> Any:
         """The faiss index `name` of a stage."""
         return load_index(self._existing(stage, f"{name}.faiss", None))
