@@ -10,10 +10,12 @@ from torch import nn
 
 import worlds
 from sidmint.errors import BadInput
-from sidmint.quantization import collective
-from sidmint.tokenizers import make_tokenizer
+from sidmint.quantization import collective, passes
+from sidmint.rows import as_float32, rows_made
+from sidmint.tokenizers import Tokenizer, make_tokenizer
 from sidmint.tokenizers.batches import Batch, SingleItems, own_share
 from sidmint.tokenizers.training import Losses, Schedule, train
+from sidmint.types import Floats, Pairs
 
 Fitted = tuple[dict[str, np.ndarray], list[tuple[int, str, float]], list[float]]
 Shared = tuple[list[int], int, list[list[float]], float]
@@ -57,7 +59,38 @@ def fit(name: str, settings: dict[str, Any], with_pairs: bool = False) -> Fitted
     """State, curve and perplexities of a fit on smooth items."""
     vectors = worlds.smooth_items()
     pairs = worlds.neighbour_pairs(vectors) if with_pairs else None
-    tokenizer = make_tokenizer(name, settings)
+    return _fitted(make_tokenizer(name, settings), vectors, pairs)
+
+
+def fit_in_passes(settings: dict[str, Any]) -> Fitted:
+    """The same of `rq_kmeans`, to which the items are given a piece at a time."""
+    vectors = rows_made(worlds.smooth_items(), as_float32, most_bytes=0)
+    return _fitted(make_tokenizer("rq_kmeans", settings), vectors, None)
+
+
+def with_duplicates() -> Floats:
+    """Items of which two and more lie at one distance from anything."""
+    return np.repeat(worlds.smooth_items(100), 4, axis=0)
+
+
+def from_one_point(points: torch.Tensor, num_codes: int, _: torch.Generator) -> torch.Tensor:
+    """A start that leaves all codes but the first empty."""
+    return points[:1].expand(num_codes, -1).clone()
+
+
+def reseeded_in_passes() -> list[tuple[int, list[int]]]:
+    """How many codes of a level were given a point, and the codes that came of it."""
+    usual, passes.started = passes.started, from_one_point
+    try:
+        vectors = rows_made(with_duplicates(), as_float32, most_bytes=0)
+        generator = torch.Generator().manual_seed(3)
+        levels = passes.residual_kmeans_in_passes(vectors, (30, 8), generator)
+    finally:
+        passes.started = usual
+    return [(level.num_reseeded, level.codes_N.tolist()) for level in levels]
+
+
+def _fitted(tokenizer: Tokenizer, vectors: Any, pairs: Pairs | None) -> Fitted:
     log = tokenizer.fit(vectors, pairs, seed=3, device="cpu")
     curve = [(point.step, point.metric, point.value) for point in log.curve]
     return tokenizer.state(), curve, list(log.perplexities)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import save as save_tensors
 
+from sidmint.array_files import ArrayFile
 from sidmint.contracts import Items, PairsTable, require_columns
 from sidmint.errors import BadInput, SidmintError
 from sidmint.execution.checking import open_shards
@@ -30,7 +32,7 @@ from sidmint.execution.writing import ShardWriter
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout, safe_name
 from sidmint.neighbours import load_index, save_index
-from sidmint.rows import Rows, rows_made
+from sidmint.rows import Rows, as_float32, rows_made
 from sidmint.types import Embeddings, Floats, Ints, Pairs
 
 
@@ -54,6 +56,19 @@ class StageWriter:
     def array(self, name: str, values: npt.NDArray[Any]) -> None:
         """Write `name`.npy; object arrays are refused (they would be pickled)."""
         np.save(self._file(name, "npy"), values, allow_pickle=False)
+
+    def rows(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> ArrayFile:
+        """`name`.npy to be written a piece at a time; of zeros until then.
+
+        Written to the end it is, to the byte, what `array` would have written.
+        """
+        return ArrayFile.make(self._file(name, "npy"), shape, dtype)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what the stage needs meanwhile; it goes at the end, whatever happens."""
+        with TemporaryDirectory(prefix=".", dir=self.folder) as folder:
+            yield Path(folder)
 
     def tensors(self, name: str, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write `name`.safetensors, its keys sorted; there may be none."""
@@ -146,6 +161,10 @@ class Artifacts:
         path = self._existing(stage, f"{name}.npy", tokenizer)
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
+    def array_file(self, stage: str, name: str, tokenizer: str | None = None) -> ArrayFile:
+        """The same, of which a piece is in memory at a time."""
+        return ArrayFile.of(self._existing(stage, f"{name}.npy", tokenizer))
+
     def index(self, stage: str, name: str) -> Any:
         """The faiss index `name` of a stage."""
         return load_index(self._existing(stage, f"{name}.faiss", None))
@@ -216,7 +235,7 @@ class Artifacts:
 
     def vectors(self) -> Rows:
         """Item vectors as float32, in the row order of `items()`; many stay in their file."""
-        return rows_made(self.array("embed", "embeddings"), _as_float32)
+        return rows_made(self.array("embed", "embeddings"), as_float32)
 
     def collaborative(self) -> Floats | None:
         """What a recommender knows of the items, rows as `items()`, NaN for nothing; or None.
@@ -275,10 +294,6 @@ def _numbered(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[Ints, Ints, Floa
         )
     triggers, targets = (side.to_numpy().astype(np.int32) for side in sides)
     return triggers, targets, pairs[PairsTable.SCORE].to_numpy().astype(np.float32)
-
-
-def _as_float32(stored: npt.NDArray[Any]) -> Floats:
-    return stored.astype(np.float32)
 
 
 def require_numbers(metrics: Any, where: str) -> dict[str, float]:

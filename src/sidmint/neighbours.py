@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidmint.errors import BadInput, SidmintError
+from sidmint.rows import Rows, slices
 from sidmint.types import Floats, Ints
 
 Kind = Literal["flat", "ivf", "hnsw"]
@@ -20,8 +21,10 @@ Kind = Literal["flat", "ivf", "hnsw"]
 FLAT_BELOW = 1_000_000
 """Fewer vectors are searched in full: exact, and fast enough."""
 _HNSW_LINKS = 32
+_MOST_LISTS = 4096
 _TRAINED_PER_LIST = 64
 _LEAST_PROBES = 8
+_ROWS_AT_ONCE = 1 << 14
 
 
 def kind_for(num_vectors: int) -> Kind:
@@ -29,36 +32,81 @@ def kind_for(num_vectors: int) -> Kind:
     return "flat" if num_vectors < FLAT_BELOW else "ivf"
 
 
-def build_index(vectors: Floats, kind: Kind | None = None, seed: int = 0) -> Any:
+def build_index(vectors: Rows, kind: Kind | None = None, seed: int = 0) -> Any:
     """A faiss index of `vectors` (N, D) by cosine; item n has the number n.
 
     Vectors are scaled to unit norm, so that inner products are cosines; a vector of zeros is
-    like nothing. `kind` is that of `kind_for` unless given. `ivf` has 4 sqrt(N) lists from a
-    seeded k-means and looks into a sixteenth of them, eight at least; `hnsw` links each vector
-    to 32. Raises `BadInput` for vectors that are not finite.
+    like nothing. They are read a piece at a time, `hnsw` apart. `kind` is that of `kind_for`
+    unless given. `flat` holds 4 N D bytes, and so does `hnsw`, which links each vector to 32.
+    Raises `BadInput` for vectors that are not finite.
+
+    `ivf` holds 2 N D bytes, float16, in lists by direction: 4 sqrt(N) of them, at most 4,096, so
+    that to build it takes a time that grows as N. Their directions are a k-means of a seeded draw,
+    64 vectors a list. A search looks into a sixteenth of the lists, eight at least. The same
+    vectors and seed give the same bytes, whatever the number of threads.
     """
-    faiss = _faiss()
-    if vectors.ndim != 2 or not len(vectors) or not np.isfinite(vectors).all():
+    if len(vectors.shape) != 2 or not len(vectors):
         raise BadInput(f"an index wants finite vectors (N, D), got an array {vectors.shape}")
-    unit = _unit(vectors)
-    chosen = kind or kind_for(len(unit))
-    width = unit.shape[1]
+    chosen = kind or kind_for(len(vectors))
+    if chosen == "ivf":
+        return _in_lists(vectors, seed)
+    faiss = _faiss()
+    width = vectors.shape[1]
     index: Any
-    if chosen == "flat":
-        index = faiss.IndexFlatIP(width)
-    elif chosen == "hnsw":
+    if chosen == "hnsw":
         index = faiss.IndexHNSWFlat(width, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efSearch = 128
-    else:
-        num_lists = max(1, min(round(4 * len(unit) ** 0.5), len(unit) // _TRAINED_PER_LIST))
-        index = faiss.IndexIVFFlat(
-            faiss.IndexFlatIP(width), width, num_lists, faiss.METRIC_INNER_PRODUCT
-        )
-        index.cp.seed = seed % 2**31
-        index.nprobe = min(num_lists, max(_LEAST_PROBES, num_lists // 16))
-        index.train(unit)
-    index.add(unit)
+        index.add(_finite_unit(vectors[:]))  # its links depend on what comes together
+        return index
+    index = faiss.IndexFlatIP(width)
+    for rows in slices(len(vectors), _ROWS_AT_ONCE):
+        index.add(_finite_unit(vectors[rows]))
     return index
+
+
+def _in_lists(vectors: Rows, seed: int) -> Any:
+    """Each vector in the list whose direction is nearest; see `build_index`.
+
+    Directions and lists are found exactly: what faiss's own products round to depends on the
+    number of threads, and of vectors at a time.
+    """
+    import torch
+
+    from sidmint.quantization.assignment import Assigner
+    from sidmint.quantization.spherical import spherical_kmeans
+
+    faiss = _faiss()
+    num, width = len(vectors), vectors.shape[1]
+    num_lists = max(1, min(round(4 * num**0.5), num // _TRAINED_PER_LIST, _MOST_LISTS))
+    num_drawn = min(num, num_lists * _TRAINED_PER_LIST)
+    drawn = np.random.default_rng(seed).choice(num, num_drawn, replace=False, shuffle=False)
+    sample = torch.from_numpy(_finite_unit(vectors[np.sort(drawn)]))
+    generator = torch.Generator().manual_seed(seed)
+    directions = spherical_kmeans(sample, num_lists, generator)
+    quantizer = faiss.IndexFlatIP(width)
+    quantizer.add(directions.numpy())
+    index = faiss.IndexIVFScalarQuantizer(
+        quantizer,
+        width,
+        num_lists,
+        faiss.ScalarQuantizer.QT_fp16,
+        faiss.METRIC_INNER_PRODUCT,
+        False,  # the vectors themselves, not what they differ by from the list's direction
+    )
+    index.nprobe = min(num_lists, max(_LEAST_PROBES, num_lists // 16))
+    index.train(sample[:1].numpy())  # the directions are there, and float16 learns nothing
+    assign = Assigner(directions)
+    for rows in slices(num, _ROWS_AT_ONCE):
+        piece = _finite_unit(vectors[rows])
+        lists = assign(torch.from_numpy(piece)).numpy()
+        index.add_core(len(piece), faiss.swig_ptr(piece), None, faiss.swig_ptr(lists))
+    return index
+
+
+def _finite_unit(vectors: Floats) -> Floats:
+    if not np.isfinite(vectors).all():
+        raise BadInput(f"an index wants finite vectors (N, D), got an array {vectors.shape}")
+    return unit(vectors)
 
 
 def search(index: Any, queries: Floats, k: int) -> tuple[Ints, Floats]:
@@ -68,7 +116,7 @@ def search(index: Any, queries: Floats, k: int) -> tuple[Ints, Floats]:
     approximate index could not fill is -1 with a cosine of -inf.
     """
     k = min(k, index.ntotal)
-    cosines, rows = index.search(_unit(queries), k)
+    cosines, rows = index.search(unit(queries), k)
     missing = rows < 0
     cosines = np.where(missing, -np.inf, cosines)
     order = np.lexsort((rows, -cosines), axis=1)
@@ -79,7 +127,10 @@ def search(index: Any, queries: Floats, k: int) -> tuple[Ints, Floats]:
 
 
 def vector_of(index: Any, row: int) -> Floats:
-    """The unit vector (D,) that item `row` has in an index that `load_index` gave."""
+    """The unit vector (D,) that item `row` has in an index that `load_index` gave.
+
+    As exact as the index holds it: `ivf` rounds values to float16, some 3e-4 of the norm.
+    """
     return np.asarray(index.reconstruct(row), dtype=np.float32)
 
 
@@ -90,7 +141,7 @@ def extend_index(index: Any, vectors: Floats) -> None:
     lists keeps the lists it has. `BadInput` for vectors of another width, or not finite.
     """
     _require_width(index, vectors)
-    index.add(_unit(vectors))
+    index.add(unit(vectors))
 
 
 def replace_vectors(index: Any, rows: npt.NDArray[np.integer[Any]], vectors: Floats) -> None:
@@ -99,11 +150,11 @@ def replace_vectors(index: Any, rows: npt.NDArray[np.integer[Any]], vectors: Flo
     kind = kind_of(index)
     if kind == "flat":
         all_of_it = index.reconstruct_n(0, index.ntotal)
-        all_of_it[rows] = _unit(vectors)
+        all_of_it[rows] = unit(vectors)
         index.reset()
         index.add(all_of_it)
     elif kind == "ivf":
-        index.update_vectors(rows.astype(np.int64), _unit(vectors))
+        index.update_vectors(rows.astype(np.int64), unit(vectors))
     else:
         raise BadInput("an hnsw index cannot move items; build it again")
 
@@ -116,8 +167,9 @@ def vectors_of(index: Any, rows: npt.NDArray[np.integer[Any]]) -> Floats:
 def save_index(index: Any, path: Path) -> None:
     """Write an index of this machine's memory as faiss's own file: equal vectors, equal bytes.
 
-    `flat` is a copy of the vectors in float32. How many lists `ivf` looks into is kept, and so is
-    where each item lies, so that a reader needs no settings and can ask with an item's vector.
+    `flat` is a copy of the vectors in float32, `ivf` one in float16. How many lists `ivf` looks
+    into is kept, and so is where each item lies, so that a reader needs no settings and can ask
+    with an item's vector.
     """
     if kind_of(index) == "ivf":
         index.make_direct_map()
@@ -155,7 +207,8 @@ def _require_width(index: Any, vectors: Floats) -> None:
         )
 
 
-def _unit(vectors: Floats) -> Floats:
+def unit(vectors: Floats) -> Floats:
+    """`vectors` (n, D) of unit norm; zeros stay zeros."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.where(norms > 0, norms, 1.0), dtype=np.float32)
 

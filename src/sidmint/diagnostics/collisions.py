@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 
 from sidmint.diagnostics.buckets import BucketSizes, bucket_sizes
 from sidmint.errors import BadInput
 from sidmint.packing import CodeArray
-from sidmint.rows import ROWS_AT_ONCE, Rows
+from sidmint.rows import Rows, digests_of, num_distinct
 from sidmint.types import Ints
 
 
@@ -87,20 +86,13 @@ def duplicate_floor(embeddings: Rows) -> float:
     """
     if len(embeddings) == 0:
         raise BadInput("the duplicate floor of no items is not defined; the catalogue is empty")
-    return 1 - (int(vector_numbers(embeddings).max()) + 1) / len(embeddings)
+    return 1 - num_distinct(embeddings) / len(embeddings)
 
 
 def vector_numbers(vectors: Rows) -> Ints:
     """Give each row of `vectors` (N, D) a number from 0; equal rows share one.
 
-    Rows are told apart by digests of 128 bits, 16 bytes a row: of ten million different rows two
-    share one with a probability of 10^-25.
+    Rows are told apart by `digests_of`, 16 bytes a row.
     """
-    digests = bytearray()
-    for start in range(0, len(vectors), ROWS_AT_ONCE):
-        piece = np.ascontiguousarray(vectors[start : start + ROWS_AT_ONCE])
-        piece = piece + 0.0  # -0.0 becomes 0.0: bytes now tell equality
-        for row in piece:
-            digests += blake2b(row, digest_size=16).digest()
-    pairs = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
-    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel().astype(np.int32)
+    digests = digests_of(vectors)
+    return np.unique(digests, axis=0, return_inverse=True)[1].ravel().astype(np.int32)

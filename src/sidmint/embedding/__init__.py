@@ -8,7 +8,14 @@ from sidmint.embedding.base import (
     load_encoder,
     name_of_model,
 )
-from sidmint.embedding.checks import check_rows, check_rows_of, check_vectors, stored, summarise
+from sidmint.embedding.checks import (
+    check_rows,
+    check_rows_of,
+    check_vectors,
+    store,
+    stored,
+    summarise,
+)
 from sidmint.embedding.encoding import Encode, NothingKnown, encode_texts
 from sidmint.embedding.precomputed import (
     align_rows,
@@ -17,7 +24,7 @@ from sidmint.embedding.precomputed import (
     vectors_in_table,
 )
 from sidmint.embedding.projection import Projection, fit_projection
-from sidmint.embedding.scaling import unit_norm
+from sidmint.embedding.scaling import unit_norm, unit_rows
 from sidmint.embedding.source import (
     SOURCES,
     FittedSource,
@@ -53,9 +60,11 @@ __all__ = [
     "load_encoder",
     "name_of_model",
     "sentence_transformer",
+    "store",
     "stored",
     "summarise",
     "unit_norm",
+    "unit_rows",
     "vectors_in_table",
     "wordllama",
 ]

@@ -17,14 +17,19 @@ from sidmint.types import Floats
 def as_vectors(array: npt.NDArray[Any], name: str) -> Floats:
     """`array` as (rows, D) float32; `name` stands for it in errors.
 
-    Raises `BadInput` for another number of dimensions or for what is no real number.
+    Raises what `require_vectors` does.
     """
+    require_vectors(array, name)
+    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which checks name
+        return array.astype(np.float32)
+
+
+def require_vectors(array: npt.NDArray[Any], name: str) -> None:
+    """`BadInput` unless `array` is of the shape (rows, dimensions) and of real numbers."""
     if array.ndim != 2 or array.shape[1] < 1:
         raise BadInput(f"{name} has the shape {array.shape}; it wants (rows, dimensions)")
     if array.dtype.kind not in "fiu":
         raise BadInput(f"{name} holds {array.dtype}; it wants real numbers")
-    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which checks name
-        return array.astype(np.float32)
 
 
 def vectors_in_table(frame: pl.DataFrame, id_column: str, name: str) -> tuple[list[str], Floats]:
@@ -55,11 +60,16 @@ def vectors_in_table(frame: pl.DataFrame, id_column: str, name: str) -> tuple[li
 
 
 def as_ids(ids: pl.Series, name: str) -> list[str]:
+    """`ids_as_text` as a list."""
+    return ids_as_text(ids, name).to_list()
+
+
+def ids_as_text(ids: pl.Series, name: str) -> pl.Series:
     """Item ids as text, as `ingest` writes them: whole numbers read as floats lose their ".0"."""
     ids = as_text(whole_as_integers(ids), name)
     if ids.null_count():
         raise BadInput(f"{name}: row {ids.is_null().arg_true()[0] + 1} has no {ids.name}")
-    return ids.to_list()
+    return ids
 
 
 def align_rows(
@@ -72,10 +82,7 @@ def align_rows(
     row = _row_of(vector_ids, name)
     missing = [item_id for item_id in item_ids if item_id not in row]
     if missing:
-        raise BadInput(
-            f"{name} has no vector for {len(missing):,} of {len(item_ids):,} items, the first of "
-            f"them {missing[0]}; add their vectors or take them out of the items file"
-        )
+        raise BadInput(_lacks(name, len(missing), len(item_ids), missing[0]))
     return vectors[[row[item_id] for item_id in item_ids]]
 
 
@@ -98,12 +105,44 @@ def known_rows(
     return known
 
 
+def places_of(vector_ids: pl.Series, item_ids: pl.Series, name: str) -> npt.NDArray[np.int64]:
+    """Which item, by its row, each of `vector_ids` is; -1 where it is none.
+
+    Raises what `align_rows` does: every item has one vector.
+    """
+    twice = vector_ids.is_duplicated()
+    if twice.any():
+        raise BadInput(_has_two(name, vector_ids.filter(twice)[0]))
+    items = pl.DataFrame({"id": item_ids, "row": np.arange(len(item_ids))})
+    joined = pl.DataFrame({"id": vector_ids}).join(
+        items, on="id", how="left", maintain_order="left"
+    )
+    places = joined["row"].fill_null(-1).to_numpy()
+    is_there = np.zeros(len(item_ids), dtype=np.bool_)
+    is_there[places[places >= 0]] = True
+    if not is_there.all():
+        missing = np.flatnonzero(~is_there)
+        raise BadInput(_lacks(name, len(missing), len(item_ids), item_ids[int(missing[0])]))
+    return places
+
+
 def _row_of(vector_ids: Sequence[str], name: str) -> dict[str, int]:
     row = {item_id: n for n, item_id in enumerate(vector_ids)}
     if len(row) < len(vector_ids):
         twice = next(i for n, i in enumerate(vector_ids) if row[i] != n)
-        raise BadInput(f"{name} has two vectors for item {twice}; keep one row an item")
+        raise BadInput(_has_two(name, twice))
     return row
+
+
+def _has_two(name: str, item_id: str) -> str:
+    return f"{name} has two vectors for item {item_id}; keep one row an item"
+
+
+def _lacks(name: str, num_missing: int, num_items: int, first: str) -> str:
+    return (
+        f"{name} has no vector for {num_missing:,} of {num_items:,} items, the first of them "
+        f"{first}; add their vectors or take them out of the items file"
+    )
 
 
 def _from_lists(column: pl.Series, item_ids: Sequence[str], name: str) -> npt.NDArray[Any]:

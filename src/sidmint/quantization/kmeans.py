@@ -6,7 +6,7 @@ Shape letters: N points, d their size, K codewords, T trials of the greedy start
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,7 +96,7 @@ def _fitted(
     balance: float | None,
 ) -> KMeans:
     """k-means of points that lie about zero; see `kmeans`."""
-    start_Kd = shrunk(points_Nd, _start(points_Nd, num_codes, generator), generator)
+    start_Kd = started(points_Nd, num_codes, generator)
     fitted = _lloyd(points_Nd, start_Kd, iterations, tolerance, balance)
     num_swapped = num_codes // 4
     for _ in range(swap_rounds):
@@ -159,6 +159,11 @@ def residual_kmeans(
     return levels if offset_d is None else _put_back(points_Nd, levels, offset_d)
 
 
+def started(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:
+    """The codewords (K, d) that the iterations of `kmeans` start from."""
+    return shrunk(points_Nd, _start(points_Nd, num_codes, generator), generator)
+
+
 def _start(points_Nd: Tensor, num_codes: int, generator: Generator) -> Tensor:
     """Starting codewords (K, d), by what is affordable for so many."""
     start_Kd = None
@@ -202,17 +207,26 @@ def cluster_means(points_Nd: Tensor, codes_N: Tensor, codewords_Kd: Tensor) -> T
     Several processes sum a share each.
     """
     num_codes = len(codewords_Kd)
-    sums_Kd = torch.zeros_like(codewords_Kd, dtype=torch.float64)
     own = own_rows(len(points_Nd))
-    own_codes, own_points = codes_N[own], points_Nd[own]
-    for start in range(0, len(own_points), ROWS_AT_ONCE):
-        codes_B = own_codes[start : start + ROWS_AT_ONCE]
-        points_Bd = own_points[start : start + ROWS_AT_ONCE].double()
+    sums_Kd = summed(sums_by_code(points_Nd[own], codes_N[own], num_codes))
+    return means_of(sums_Kd, torch.bincount(codes_N, minlength=num_codes), codewords_Kd)
+
+
+def sums_by_code(points_Nd: Tensor, codes_N: Tensor, num_codes: int) -> Tensor:
+    """The sum of each code's points, (K, d) float64, in row order within a code."""
+    sums_Kd = points_Nd.new_zeros((num_codes, points_Nd.shape[1]), dtype=torch.float64)
+    for start in range(0, len(points_Nd), ROWS_AT_ONCE):
+        codes_B = codes_N[start : start + ROWS_AT_ONCE]
+        points_Bd = points_Nd[start : start + ROWS_AT_ONCE].double()
         counts_K = torch.bincount(codes_B, minlength=num_codes)
         order_B = torch.argsort(codes_B, stable=True)
         sums_Kd += embedding_bag(order_B, points_Bd, counts_K.cumsum(0) - counts_K, mode="sum")
-    sums_Kd = summed(sums_Kd)
-    counts_K1 = torch.bincount(codes_N, minlength=num_codes)[:, None]
+    return sums_Kd
+
+
+def means_of(sums_Kd: Tensor, counts_K: Tensor, codewords_Kd: Tensor) -> Tensor:
+    """Means (K, d) float32 of sums; a code without points keeps its codeword."""
+    counts_K1 = counts_K[:, None]
     return torch.where(counts_K1 > 0, (sums_Kd / counts_K1.clamp(min=1)).float(), codewords_Kd)
 
 
@@ -222,12 +236,16 @@ def count_distinct(points_Nd: Tensor, at_least: int | None = None) -> int:
     Rows are told apart by a 64-bit hash: two different rows are taken for equal with a
     probability of N^2 / 2^65. With `at_least`, counting stops once so many are seen.
     """
-    multipliers = (
-        np.random.default_rng(0).integers(1, 2**62, points_Nd.shape[1], dtype=np.int64) | 1
-    )
-    weights_d = torch.from_numpy(multipliers)
+    return distinct_in(torch.split(points_Nd, max(1, (1 << 22) // points_Nd.shape[1])), at_least)
+
+
+def distinct_in(blocks: Iterable[Tensor], at_least: int | None = None) -> int:
+    """`count_distinct` of all rows of blocks (B, d), which are asked for one after another."""
     seen = torch.empty(0, dtype=torch.int64)
-    for block_Bd in torch.split(points_Nd, max(1, (1 << 22) // points_Nd.shape[1])):
+    for block_Bd in blocks:
+        rng = np.random.default_rng(0)
+        multipliers = rng.integers(1, 2**62, block_Bd.shape[1], dtype=np.int64) | 1
+        weights_d = torch.from_numpy(multipliers)
         bits_Bd = (block_Bd.float().cpu() + 0.0).contiguous().view(torch.int32).long()
         mixed_Bd = bits_Bd * weights_d
         mixed_Bd ^= mixed_Bd >> 29

@@ -6,6 +6,9 @@ larger than the distance. Shape letters: N points, d their size.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 import torch
 from torch import Tensor
 
@@ -25,17 +28,23 @@ def far_offset(points_Nd: Tensor) -> Tensor | None:
     others. In those float32 subtracts it without rounding (a point is between half and twice it:
     Sterbenz), so that `points - offset` says the same as the points.
     """
-    sums_d = torch.zeros(points_Nd.shape[1], dtype=torch.float64, device=points_Nd.device)
-    squares_d = torch.zeros_like(sums_d)
-    first_d = points_Nd[0].double()
-    for block_Bd in torch.split(points_Nd, ROWS_AT_ONCE):
+    return offset_of(torch.split(points_Nd, ROWS_AT_ONCE), len(points_Nd))
+
+
+def offset_of(blocks: Iterable[Tensor], num_points: int) -> Tensor | None:
+    """`far_offset` of the N points of blocks (B, d), which are asked for one after another."""
+    pieces = iter(blocks)
+    begin_Bd = next(pieces)
+    first_d = begin_Bd[0].double()
+    sums_d, squares_d = torch.zeros_like(first_d), torch.zeros_like(first_d)
+    for block_Bd in chain([begin_Bd], pieces):
         moved_Bd = block_Bd.double() - first_d  # squares about a point: nothing cancels
         sums_d += moved_Bd.sum(dim=0)
         squares_d += moved_Bd.square().sum(dim=0)
-    shift_d = sums_d / len(points_Nd)
-    variances_d = (squares_d / len(points_Nd) - shift_d.square()).clamp(min=0)
+    shift_d = sums_d / num_points
+    variances_d = (squares_d / num_points - shift_d.square()).clamp(min=0)
     mean_d = first_d + shift_d
     if not mean_d.square().sum() > FAR**2 * variances_d.sum():
         return None
     is_far_d = mean_d.square() > FAR**2 * variances_d
-    return torch.where(is_far_d, mean_d, 0.0).to(points_Nd.dtype)
+    return torch.where(is_far_d, mean_d, 0.0).to(begin_Bd.dtype)

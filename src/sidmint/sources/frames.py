@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
 
 from sidmint.errors import BadInput
+from sidmint.execution.checking import open_shards
+from sidmint.execution.shards import PARTS
 from sidmint.outside import from_outside
 from sidmint.sources.lines import read_json_lines
 from sidmint.sources.packed import kind_of
@@ -19,8 +22,15 @@ FORMATS = (
 )
 
 
-def read_frame(path: Path, encoding: str = "utf-8") -> pl.DataFrame:
+ROWS_AT_ONCE = 1 << 15
+
+
+def read_frame(
+    path: Path, encoding: str = "utf-8", columns: Sequence[str] | None = None
+) -> pl.DataFrame:
     """The table in `path`, rows in file order (files of a folder by name).
+
+    Of Parquet only those of `columns` are read that there are, where any are named.
 
     `encoding` is that of CSV and TSV; the other formats say their own. Columns of these two stay
     text: an id of 0000031852 is no number. Raises `BadInput` naming the file, and the line where
@@ -30,15 +40,48 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pl.DataFrame:
     if not path.exists():
         raise BadInput(f"{path} is not there; check ingest.items and ingest.interactions")
     with from_outside(str(path)):
-        return _bytes_as_text(_read(path, encoding))
+        return _bytes_as_text(_read(path, encoding, columns))
 
 
-def _read(path: Path, encoding: str) -> pl.DataFrame:
+def parquet_files(path: Path) -> list[Path]:
+    """The file, or those of a folder by name; `BadInput` where there is none."""
+    if not path.is_dir():
+        return [path]
+    if (path / PARTS).exists():
+        parts = open_shards(path)
+        return [parts.path(index) for index in range(len(parts.parts))]
+    files = sorted(part for part in path.rglob("*.parquet") if part.name[0] not in "._")
+    if not files:
+        raise BadInput(f"{path} holds no .parquet file; give {FORMATS}")
+    return files
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Some columns of the Parquet in `path`, rows as `read_frame` gives them, a few at a time."""
+    for file in parquet_files(path):
+        with _named(file):
+            rows = pl.scan_parquet(file, hive_partitioning=False).select(columns)
+            yield from rows.collect_batches(
+                chunk_size=ROWS_AT_ONCE, maintain_order=True, engine="streaming"
+            )
+
+
+def schema_of(path: Path) -> pl.Schema:
+    """Columns of the Parquet in `path`; `BadInput` where files of a folder differ in them."""
+    files = parquet_files(path)
+    schemas = [_schema_of(file) for file in files]
+    for file, schema in zip(files, schemas, strict=True):
+        _require_same(file, schema, files[0], schemas[0])
+    return schemas[0]
+
+
+def _read(path: Path, encoding: str, columns: Sequence[str] | None) -> pl.DataFrame:
     if path.is_dir():
-        return _read_folder(path)
+        schema_of(path)
+        return pl.concat([_read_parquet(file, columns) for file in parquet_files(path)])
     match kind_of(path):
         case ".parquet" | ".pq":
-            return _read_parquet(path)
+            return _read_parquet(path, columns)
         case ".csv":
             return read_separated(path, ",", encoding)
         case ".tsv":
@@ -57,22 +100,32 @@ def _bytes_as_text(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _read_folder(folder: Path) -> pl.DataFrame:
-    parts = sorted(part for part in folder.rglob("*.parquet") if part.name[0] not in "._")
-    if not parts:
-        raise BadInput(f"{folder} holds no .parquet file; give {FORMATS}")
-    frames = [_read_parquet(part) for part in parts]
-    for part, frame in zip(parts, frames, strict=True):
-        if frame.schema != frames[0].schema:
-            raise BadInput(
-                f"{part} has other columns than {parts[0].name}: {dict(frame.schema)} where "
-                f"{dict(frames[0].schema)} was wanted; write the folder again with one schema"
-            )
-    return pl.concat(frames)
+def _require_same(file: Path, schema: pl.Schema, first: Path, wanted: pl.Schema) -> None:
+    if schema != wanted:
+        raise BadInput(
+            f"{file} has other columns than {first.name}: {dict(schema)} where "
+            f"{dict(wanted)} was wanted; write the folder again with one schema"
+        )
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def _schema_of(file: Path) -> pl.Schema:
+    with _named(file):
+        return pl.scan_parquet(file, hive_partitioning=False).collect_schema()
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
+    there = None
+    if columns is not None:
+        names = _schema_of(path).names()
+        there = [name for name in names if name in columns]
+    with _named(path):
+        return pl.read_parquet(path, columns=there, hive_partitioning=False)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """`BadInput` with the file's name in place of what Polars raises over its bytes."""
     try:
-        return pl.read_parquet(path, hive_partitioning=False)
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path} is not a readable Parquet file: {error}") from error

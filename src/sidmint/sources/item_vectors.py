@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from pathlib import Path
+
+import polars as pl
 
 from sidmint.embedding import align_rows, check_rows, check_rows_of, known_rows
-from sidmint.embedding.precomputed import as_ids
+from sidmint.embedding.precomputed import ids_as_text
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.params import Params
@@ -41,17 +43,29 @@ def known_vectors_of_items(
 
 def _read(path: str, params: Params, layout: Layout) -> tuple[list[str], Floats]:
     """Item ids and vectors of the file `path`, in its own order."""
+    file = existing(path, layout)
+    return read_vectors(
+        file, path, item_id_column(params.ingest.columns), lambda: _listed(path, params, layout)
+    )
+
+
+def existing(path: str, layout: Layout) -> Path:
+    """The file of vectors that a setting names; `BadInput` where it is not there."""
     file = layout.inside(path)
     if not file.exists():
         raise BadInput(
             f"{path} is not there; embed.path, embed.sources and embed.collaborative name vector "
             "files"
         )
-    ids = partial(_ids_of_rows, path, params, layout)
-    return read_vectors(file, path, item_id_column(params.ingest.columns), ids)
+    return file
 
 
-def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], str]:
+def _listed(path: str, params: Params, layout: Layout) -> tuple[list[str], str]:
+    ids, name = ids_of_rows(path, params, layout)
+    return ids.to_list(), name
+
+
+def ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[pl.Series, str]:
     """Ids of the rows of an .npy file, which follow the user's own items file, and its name.
 
     `ingest` sorts and filters, so the rows of the catalogue on disk are not those of the file.
@@ -61,8 +75,9 @@ def _ids_of_rows(path: str, params: Params, layout: Layout) -> tuple[list[str], 
             f"{path}: rows of an .npy file follow the items file of source table, and "
             f"ingest.source is {params.ingest.source}; bring Parquet with an item_id column"
         )
-    items = read_frame(layout.inside(params.ingest.items), params.ingest.encoding)
     column = item_id_column(params.ingest.columns)
+    file = layout.inside(params.ingest.items)
+    items = read_frame(file, params.ingest.encoding, columns=[column])
     if column not in items.columns:
         raise BadInput(f"{params.ingest.items} lacks the column {column!r} of item ids")
-    return as_ids(items[column], params.ingest.items), params.ingest.items
+    return ids_as_text(items[column], params.ingest.items), params.ingest.items

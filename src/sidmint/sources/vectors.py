@@ -43,7 +43,12 @@ def _read(
         frame = read_frame(file)
         own = Items.ITEM_ID if Items.ITEM_ID in frame.columns else id_column
         return vectors_in_table(frame, own, name)
-    raise BadInput(f"{name} is of no known format; vectors come as .npy or .parquet")
+    raise unknown_format(name)
+
+
+def unknown_format(name: str) -> BadInput:
+    """What a file is refused with that is neither."""
+    return BadInput(f"{name} is of no known format; vectors come as .npy or .parquet")
 
 
 def files_by_source(vectors: Sequence[str]) -> dict[str, Path]:
@@ -68,9 +73,14 @@ def files_by_source(vectors: Sequence[str]) -> dict[str, Path]:
 def _numpy_rows(file: Path, name: str, ids_of_rows: IdsOfRows) -> tuple[list[str], Floats]:
     vectors = as_vectors(load_array(file, name), name)
     item_ids, items_name = ids_of_rows()
-    if len(item_ids) != len(vectors):
+    as_many_rows(len(vectors), name, len(item_ids), items_name)
+    return item_ids, vectors
+
+
+def as_many_rows(num_rows: int, name: str, num_ids: int, items_name: str) -> None:
+    """`BadInput` unless the array `name` has a row for each item of the file `items_name`."""
+    if num_ids != num_rows:
         raise BadInput(
-            f"{name} has {len(vectors):,} rows and {items_name} has {len(item_ids):,}; "
+            f"{name} has {num_rows:,} rows and {items_name} has {num_ids:,}; "
             "vectors in .npy stand in the row order of that file, one a row"
         )
-    return item_ids, vectors

@@ -3,7 +3,8 @@
 Reads the items of `ingest` (and, for `precomputed` and `sources`, files under data/raw);
 writes embeddings.npy, float16 (N, D) in the row order of the items, neighbours.faiss, an index of
 them by cosine under the same row numbers, and embed.json. The index holds the vectors once more,
-in float32: twice the bytes of embeddings.npy. It is published, the vectors are not. With
+in float32: twice the bytes of embeddings.npy; from a million items on in float16, and embed.json
+says how many of the nearest it finds. It is published, the vectors are not. With
 `collaborative` also collaborative.npy, float32 (N, c), NaN for items that its file does not have;
 with `sources` sources.safetensors, what was fitted of each (means, axes), and sources.parquet, the
 geometry of each before and after.
@@ -11,9 +12,12 @@ geometry of each before and after.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items
@@ -24,22 +28,25 @@ from sidmint.embedding import (
     item_texts,
     load_encoder,
     name_of_model,
-    stored,
+    store,
     summarise,
-    unit_norm,
+    unit_rows,
 )
 from sidmint.embedding.checks import norms
 from sidmint.embedding.settings import EmbedParams
 from sidmint.layout import Layout
-from sidmint.neighbours import build_index
+from sidmint.neighbour_recall import NEIGHBOURS, QUERIES, recall
+from sidmint.neighbours import build_index, kind_of
 from sidmint.params import Params
 from sidmint.progress import Track, silent
+from sidmint.rows import Rows, as_float32, rows_made
 from sidmint.sources.fusion import Read, joined, measure_sources, read_sources, tensors_of
-from sidmint.sources.item_vectors import known_vectors_of_items, vectors_of_items
+from sidmint.sources.item_vectors import known_vectors_of_items
+from sidmint.sources.vector_rows import rows_of_items
 from sidmint.text_vectors import TextVectors
 from sidmint.types import Floats, Outcome
 
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 
 def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcome:
@@ -48,60 +55,83 @@ def embed(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
     Text is encoded batch by batch, and only text that no run before has encoded
     (`text_vectors`); precomputed vectors are matched to the items by id. What is stored is
     float16; norms are taken in float32 and wider, before the rounding.
+
+    Of `precomputed` vectors a piece is in memory at a time where they are many; vectors of texts
+    and of `sources` are held as float32, 4 N D bytes and more.
     """
-    items = artifacts.items()
-    item_ids = items[Items.ITEM_ID].to_list()
+    item_ids = artifacts.items(Items.ITEM_ID)[Items.ITEM_ID]
     settings = params.embed
     encode = TextVectors(artifacts.layout, settings.batch_size, settings.workers, track)
-    sources = read_sources(params, items, artifacts.layout, encode)
-    texts = None
-    if sources:
-        name, model = "the joined sources", ", ".join(_named(source) for source in sources)
-        vectors = joined(sources)
-    elif settings.encoder == "precomputed":
-        name = model = str(settings.path)
-        vectors = vectors_of_items(name, item_ids, params, artifacts.layout)
-    else:
-        texts = item_texts(settings.template, items)
-        encoder = load_encoder(settings.encoder, settings.model, artifacts.layout.root)
-        name = settings.encoder
-        model = name_of_model(encoder, settings.model, artifacts.layout.root)
-        vectors = encode(encoder, texts)
-    check_vectors(vectors, item_ids, name)
-    raw_norms = norms(vectors)
-    if settings.unit_norm:
-        vectors = unit_norm(vectors, item_ids, name)
-    halves = stored(vectors, item_ids)
-    summary = _origin(settings, model, sources) | summarise(halves, raw_norms, texts)
-    known = _collaborative(item_ids, params, artifacts.layout)
-    if known is not None:
-        summary["collaborative"] = _summary_of_known(str(settings.collaborative), known)
-    with artifacts.writing("embed") as out:
-        out.array("embeddings", halves)
+    with artifacts.writing("embed") as out, out.scratch() as scratch:
+        found = _found(params, artifacts, item_ids, encode, scratch)
+        check_vectors(found.vectors, item_ids, found.name)
+        raw_norms = norms(found.vectors)
+        vectors = found.vectors
+        if settings.unit_norm:
+            vectors = unit_rows(vectors, item_ids, found.name)
+        halves = out.rows("embeddings", vectors.shape, np.float16)
+        store(vectors, item_ids, halves)
+        summary = _origin(settings, found) | summarise(halves, raw_norms, found.texts)
+        known = _collaborative(item_ids, params, artifacts.layout)
         if known is not None:
+            summary["collaborative"] = _summary_of_known(str(settings.collaborative), known)
             out.array("collaborative", known)
-        if sources:
-            whole = halves.astype(np.float32)
-            out.table("sources", measure_sources(sources, whole, item_ids))
-            out.tensors("sources", tensors_of(sources))
-        out.index("neighbours", build_index(halves.astype(np.float32)))
+        whole = rows_made(halves, as_float32)
+        if found.sources:
+            out.table("sources", measure_sources(found.sources, whole[:], item_ids.to_list()))
+            out.tensors("sources", tensors_of(found.sources))
+        index = build_index(whole)
+        if kind_of(index) != "flat":
+            summary["neighbours"] = _summary_of_index(index, whole)
+        out.index("neighbours", index)
         out.json("embed", summary)
     encode.tidy()
     return Outcome(_headline(summary) + (f"; {encode.told}" if encode.num_texts else ""))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Vectors before any scaling, and what they came from."""
+
+    name: str
+    """What errors call them."""
+    model: str
+    vectors: Rows
+    texts: list[str] | None = None
+    sources: tuple[Read, ...] = ()
+
+
+def _found(
+    params: Params, artifacts: Artifacts, item_ids: pl.Series, encode: TextVectors, scratch: Path
+) -> _Found:
+    settings, layout = params.embed, artifacts.layout
+    if settings.encoder == "precomputed":
+        path = str(settings.path)
+        return _Found(path, path, rows_of_items(path, item_ids, params, layout, scratch))
+    items = artifacts.items()
+    sources = read_sources(params, items, layout, encode)
+    if sources:
+        model = ", ".join(_named(source) for source in sources)
+        return _Found("the joined sources", model, joined(sources), sources=sources)
+    texts = item_texts(settings.template, items)
+    encoder = load_encoder(settings.encoder, settings.model, layout.root)
+    model = name_of_model(encoder, settings.model, layout.root)
+    return _Found(settings.encoder, model, encode(encoder, texts), texts)
 
 
 def _named(source: Read) -> str:
     return f"{source.fitted.name} ({source.described['model']})"
 
 
-def _collaborative(item_ids: list[str], params: Params, layout: Layout) -> Floats | None:
+def _collaborative(item_ids: pl.Series, params: Params, layout: Layout) -> Floats | None:
     """What the file of collaborative vectors has of each item; NaN for those it does not have."""
     path = params.embed.collaborative
     if path is None:
         return None
-    known = known_vectors_of_items(path, item_ids, params, layout, nan_is_none=True)
+    listed = item_ids.to_list()
+    known = known_vectors_of_items(path, listed, params, layout, nan_is_none=True)
     rows = np.flatnonzero(has_vector(known))
-    check_vectors(known[rows], [item_ids[row] for row in rows], path)
+    check_vectors(known[rows], [listed[row] for row in rows], path)
     return known
 
 
@@ -110,15 +140,25 @@ def _summary_of_known(path: str, known: Floats) -> dict[str, Any]:
     return {"path": path, "dim": known.shape[1], "num_items": num_known}
 
 
-def _origin(settings: EmbedParams, model: str, sources: tuple[Read, ...]) -> dict[str, Any]:
+def _summary_of_index(index: Any, vectors: Rows) -> dict[str, Any]:
+    """Of an index that is not exact: how many of the nearest it finds."""
+    return {
+        "kind": kind_of(index),
+        "recall": recall(index, vectors),
+        "num_neighbours": NEIGHBOURS,
+        "num_queries": QUERIES,
+    }
+
+
+def _origin(settings: EmbedParams, found: _Found) -> dict[str, Any]:
     """What of the settings went into the vectors.
 
     `second` is null in every file of this version: it is what an older one called a second source,
     and those who read a manifest ask for it.
     """
-    origin = {"model": model, "unit_norm": settings.unit_norm, "second": None}
-    if sources:
-        described = {source.fitted.name: source.described for source in sources}
+    origin = {"model": found.model, "unit_norm": settings.unit_norm, "second": None}
+    if found.sources:
+        described = {source.fitted.name: source.described for source in found.sources}
         return origin | {"encoder": SOURCES, "template": None, "sources": described}
     is_text = settings.encoder != "precomputed"
     template = settings.template if is_text else None
@@ -134,6 +174,11 @@ def _headline(summary: dict[str, Any]) -> str:
         line += (
             f", collaborative vectors for {summary['collaborative']['num_items']:,} of them by "
             f"{summary['collaborative']['path']}"
+        )
+    if "neighbours" in summary:
+        line += (
+            f", neighbours by {summary['neighbours']['kind']} (recall@{NEIGHBOURS} "
+            f"{summary['neighbours']['recall']:.3f} on {QUERIES} items)"
         )
     follows = summary["norm_length_correlation"]
     if not summary["unit_norm"] and follows is not None and abs(follows) > 0.5:

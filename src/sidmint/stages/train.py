@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,32 +13,38 @@ from sidmint.contracts import Items
 from sidmint.errors import BadInput
 from sidmint.params import Params
 from sidmint.progress import Track, silent
+from sidmint.rows import Rows, as_float32, rows_made, rows_picked, slices
 from sidmint.seeds import seed_for
 from sidmint.types import Floats, Outcome, Pairs
 
 if TYPE_CHECKING:
     from sidmint.tokenizers import CurvePoint, TrainingLog
 
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 
 
 def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = silent) -> Outcome:
     """Fit `tokenizer` on the items that `train.fit_on` says, or on a draw of them; keep its curve.
 
-    Vectors of other items are not read. The headline says in words which level collapsed, if one
+    Vectors of other items are not read; those of a tokenizer that `fits_in_passes` stay in their
+    file where they are many. The headline says in words which level collapsed, if one
     did: the gate will refuse it. Where several processes share the fit, the first alone writes.
     """
     from sidmint.quantization.collective import rank
-    from sidmint.tokenizers import GradientTokenizer, check_vectors, make_tokenizer, storage
+    from sidmint.tokenizers import GradientTokenizer, make_tokenizer, storage
 
     model = make_tokenizer(tokenizer, params.tokenizers.get(tokenizer, {}))
     wanted = fitted_rows(artifacts, params.train.fit_on)
     fitted = drawn_rows(wanted, params.train.fit_rows, seed_for(params.seed, "train", "rows"))
-    vectors = check_vectors(*_vectors_of(artifacts, fitted))
+    vectors = _vectors_of(artifacts, fitted)
+    if not model.fits_in_passes:
+        vectors = vectors[:]
+    _require_finite(vectors, artifacts, fitted)
     pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
     seed = seed_for(params.seed, "train", tokenizer)
     categories = _categories(artifacts, fitted) if model.uses_categories else None
-    given = (vectors, pairs, seed, params.train.device, track, categories)
+    # Where vectors are no array, the tokenizer has said that it takes them.
+    given = (cast(Floats, vectors), pairs, seed, params.train.device, track, categories)
     if isinstance(model, GradientTokenizer) and model.uses_collaborative:
         known = artifacts.collaborative()
         log = model.fit(*given, collaborative=None if known is None else known[fitted])
@@ -110,12 +116,18 @@ def drawn_rows(
     return drawn
 
 
-def _vectors_of(
-    artifacts: Artifacts, fitted: npt.NDArray[np.bool_]
-) -> tuple[Floats, None, list[str]]:
-    """What `check_vectors` takes: the fitted rows alone, any dimension, their item ids."""
-    item_ids = artifacts.items(Items.ITEM_ID).to_series().filter(fitted).to_list()
-    return artifacts.array("embed", "embeddings")[fitted].astype(np.float32), None, item_ids
+def _vectors_of(artifacts: Artifacts, fitted: npt.NDArray[np.bool_]) -> Rows:
+    """The vectors of the fitted items, float32; many stay in their file."""
+    stored = rows_picked(artifacts.array_file("embed", "embeddings"), np.flatnonzero(fitted))
+    return rows_made(stored, as_float32)
+
+
+def _require_finite(vectors: Rows, artifacts: Artifacts, fitted: npt.NDArray[np.bool_]) -> None:
+    from sidmint.tokenizers import check_vectors
+
+    item_ids = artifacts.items(Items.ITEM_ID)[Items.ITEM_ID].filter(fitted)
+    for rows in slices(len(vectors)):
+        check_vectors(vectors[rows], None, item_ids[rows].to_list())
 
 
 def _renumbered(pairs: Pairs, fitted: npt.NDArray[np.bool_]) -> Pairs:

@@ -95,6 +95,11 @@ class Tokenizer(ABC):
         return False
 
     @property
+    def fits_in_passes(self) -> bool:
+        """Whether `fit` takes vectors that are read a piece at a time (`rows.Rows`)."""
+        return False
+
+    @property
     def uses_collaborative(self) -> bool:
         """Whether `fit` reads collaborative vectors; gradient tokenizers alone can."""
         return False

@@ -18,6 +18,8 @@ from torch import Tensor
 from sidmint.devices import resolve_device
 from sidmint.progress import Track, silent
 from sidmint.quantization.kmeans import TooFewPoints, count_distinct, residual_kmeans
+from sidmint.quantization.passes import residual_kmeans_in_passes
+from sidmint.rows import Rows
 from sidmint.seeds import seed_for
 from sidmint.settings import is_null
 from sidmint.tokenizers.alignment import Align, Projection, align
@@ -80,30 +82,42 @@ class RqKmeans(PlainTokenizer):
         """Whether `fit` reads pairs: with `align`."""
         return self.config.align is not None
 
+    @property
+    def fits_in_passes(self) -> bool:
+        """Unless `align`, `swap_rounds` or `balance` want all the vectors at once."""
+        config = self.config
+        return config.align is None and config.balance is None and not config.swap_rounds
+
     def fit(
         self,
-        vectors: Floats,
+        vectors: Rows,
         pairs: Pairs | None = None,
         seed: int = 0,
         device: str = "auto",
         track: Track = silent,
         categories: Categories | None = None,
     ) -> TrainingLog:
-        """Learn the codebooks. The curve holds inertia_1.. (sum of squares) by iteration."""
-        vectors_ND = torch.from_numpy(check_vectors(vectors)).to(resolve_device(device))
+        """Learn the codebooks. The curve holds inertia_1.. (sum of squares) by iteration.
+
+        Vectors that are no array are read a piece at a time, once and more an iteration; see
+        `residual_kmeans_in_passes`, and `fits_in_passes` for where they may be.
+        """
+        curve: list[CurvePoint] = []
+        num_steps = 0
         generator = torch.Generator().manual_seed(seed_for(seed, self.type_name, "k-means"))
+        config = self.config
+        limits = (config.sizes, generator, config.iterations, config.tolerance)
+        target = resolve_device(device)
         try:
-            points_ND, curve, num_steps = self._align(vectors_ND, pairs, seed, track)
-            levels = residual_kmeans(
-                points_ND,
-                self.config.sizes,
-                generator,
-                self.config.iterations,
-                self.config.tolerance,
-                self.config.swap_rounds,
-                track,
-                self.config.balance,
-            )
+            if isinstance(vectors, np.ndarray):
+                vectors_ND = torch.from_numpy(check_vectors(vectors)).to(target)
+                points_ND, curve, num_steps = self._align(vectors_ND, pairs, seed, track)
+                levels = residual_kmeans(
+                    points_ND, *limits, config.swap_rounds, track, config.balance
+                )
+            else:
+                self._projection = None
+                levels = residual_kmeans_in_passes(vectors, *limits, track, target)
         except TooFewPoints as error:
             raise self.too_few(error) from error
         self._codebooks = Codebooks(tuple(level.codewords_Kd.cpu().numpy() for level in levels))
