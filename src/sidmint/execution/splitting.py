@@ -13,7 +13,7 @@ from sidmint.execution.writing import ShardWriter
 
 
 def split(
-    frame: pl.DataFrame | pl.LazyFrame,
+    frame: pl.DataFrame | pl.LazyFrame | Iterable[pl.DataFrame],
     folder: Path,
     key: str,
     made_of: str,
@@ -23,17 +23,20 @@ def split(
     """`frame` as a table in `folder`: parts of `shard_rows` rows, the last may have fewer.
 
     `made_of` is a digest of whatever `frame` was made of: parts that a run before it has written
-    of the same are kept. A `DataFrame` is sorted by `key` here. A `LazyFrame` comes in the order
-    of `key` already and is read a part at a time, so that it may be larger than memory.
+    of the same are kept. A `DataFrame` is sorted by `key` here. A `LazyFrame`, and frames one
+    after another, come in the order of `key` already and are read a part at a time, so that they
+    may be larger than memory.
 
-    Raises what `ShardWriter` does; so a `LazyFrame` that is not in order is named with its row.
+    Raises what `ShardWriter` does; so what does not come in order is named with its row.
     """
     if isinstance(frame, pl.LazyFrame):
         batches: Iterable[pl.DataFrame] = frame.collect_batches(
             chunk_size=shard_rows, maintain_order=True, engine="streaming"
         )
-    else:
+    elif isinstance(frame, pl.DataFrame):
         batches = [frame.sort(key, maintain_order=True)]
+    else:
+        batches = frame
     writer = ShardWriter(folder, key, unique)
     writer.begin()
     num_parts = 0
