@@ -130,9 +130,9 @@ def _show_difference(difference: Difference) -> None:
             console.print(f"{table.title}: no change")
     show_thresholds(difference.thresholds, difference.before, difference.after)
     for kind in ("added", "removed", "moved"):
-        ids = getattr(difference.items, kind)
-        more = " ..." if len(ids) > _SHOWN_ITEMS else ""
-        line = f"items {kind}: {len(ids):,}  {' '.join(ids[:_SHOWN_ITEMS])}{more}"
+        ids, count = (getattr(difference.items, name) for name in (kind, f"num_{kind}"))
+        more = " ..." if count > _SHOWN_ITEMS else ""
+        line = f"items {kind}: {count:,}  {' '.join(ids[:_SHOWN_ITEMS])}{more}"
         console.print(line, markup=False, soft_wrap=True)
     share = difference.turnover
     console.print(
