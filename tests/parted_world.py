@@ -1,0 +1,82 @@
+"""One table published twice: in one file, and in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from releases import Built, build_workspace
+from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import split
+from sidmint.publishing.versions import Release
+
+SIZES = (4, 8)
+"""Of the codebooks of `releases.Built`."""
+Codes = dict[str, tuple[int, ...]]
+
+
+def some_codes(seed: int, num_items: int = 60, share: float = 0.8) -> Codes:
+    """Codes of about that share of the items, low ones more often; ids sort by their bytes."""
+    rng = np.random.default_rng(seed)
+    letters = "aZ\u00e9\u6f22\U0001f600"
+    names = [f"{letters[number % 5]}-{number:03d}" for number in range(num_items)]
+    return {
+        name: tuple(int(size * rng.random() ** 2) for size in SIZES)
+        for name in names
+        if rng.random() < share
+    }
+
+
+def put_in_parts(built: Built, tokenizer: str, shard_rows: int) -> Shards:
+    """The table of `tokenizer` as assign writes it above `execution.shard_rows`; judged again."""
+    file = built.table(tokenizer)
+    table = pl.read_parquet(file)
+    file.unlink()
+    shards = split(table, file.with_suffix(""), "item_id", "codes", shard_rows)
+    built.judge(tokenizer)
+    return shards
+
+
+@dataclass(frozen=True)
+class BothForms:
+    """Two tables, `old` and `new`; each is a version in one file and the next one in parts."""
+
+    built: Built
+    shard_rows: int
+
+    def release(self, which: str, form: str) -> Release:
+        number = 1 + 2 * (which == "new") + (form == "parts")
+        return self.built.store.release(f"v{number:04d}")
+
+    def both(self, which: str = "old") -> tuple[Release, Release]:
+        return self.release(which, "file"), self.release(which, "parts")
+
+
+def publish_in_both_forms(
+    root: Path, shard_rows: int, suffixed: bool = True, seeds: tuple[int, int] = (1, 2)
+) -> BothForms:
+    built = build_workspace(root)
+    for seed in seeds:
+        codes = some_codes(seed)
+        if not suffixed:  # distinct codes, so that ids are unique
+            pairs = ((a, b) for a in range(SIZES[0]) for b in range(SIZES[1]))
+            codes = dict(zip(sorted(codes), pairs, strict=False))
+        built.build("one", codes, suffixed=suffixed)
+        built.publish("one")
+        built.build("one", codes, suffixed=suffixed)
+        put_in_parts(built, "one", shard_rows)
+        built.publish("one")
+    return BothForms(built, shard_rows)
+
+
+def prefixes(release: Release) -> Iterator[str]:
+    """Every prefix of every id there could be."""
+    sizes = release.ids.part_sizes
+    texts = [""]
+    for size in sizes:
+        texts = [f"{text}-{part}".lstrip("-") for text in texts for part in range(size)]
+        yield from texts
