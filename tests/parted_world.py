@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from releases import Built, build_workspace
+from releases import BARE, FACTS, Built, build_workspace
 from sidmint.execution.shards import Shards
 from sidmint.execution.splitting import split
-from sidmint.publishing.versions import Release
+from sidmint.publishing.by_id import write_by_id
+from sidmint.publishing.store import VersionStore
+from sidmint.publishing.versions import IdLayout, Release
 
 SIZES = (4, 8)
 """Of the codebooks of `releases.Built`."""
@@ -80,3 +83,38 @@ def prefixes(release: Release) -> Iterator[str]:
     for size in sizes:
         texts = [f"{text}-{part}".lstrip("-") for text in texts for part in range(size)]
         yield from texts
+
+
+def publish_many(store: VersionStore, num_items: int, shard_rows: int, seed: int) -> str:
+    """A table of ids alone, in parts, as the store takes it; returns its version.
+
+    Of `num_items` names of 40 letters 99 % are in it, and 1 % have other codes for every `seed`.
+    """
+    sizes, champion = (256, 256, 256), store.champion()
+
+    def assemble(folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(seed)
+        frames = (
+            _many(rng, range(start, min(start + shard_rows, num_items)), sizes)
+            for start in range(0, num_items, shard_rows)
+        )
+        shards = split(frames, folder / "sids", "item_id", "many", shard_rows)
+        columns = ["code_1", "code_2", "code_3"]
+        ids = {"levels": 3, "sizes": sizes, "suffix_size": 0, "columns": columns}
+        layout = IdLayout.parse(ids)
+        assert layout is not None
+        write_by_id(shards, layout, folder / "by_id", folder.parent / "scratch")
+        return {**BARE, "num_items": shards.num_rows, "semantic_ids": ids}
+
+    return store.publish(assemble, champion.version if champion else None, FACTS).version
+
+
+def _many(rng: np.random.Generator, rows: range, sizes: tuple[int, ...]) -> pl.DataFrame:
+    kept = np.array(rows)[rng.random(len(rows)) < 0.99]
+    moved = np.where(rng.random(len(kept)) < 0.01, rng.integers(1, 1 << 20, len(kept)), 0)
+    numbers = [(kept * 7919 + moved) // 256**level % 256 for level in range(len(sizes))]
+    named = {f"code_{level}": each.astype(np.int32) for level, each in enumerate(numbers, start=1)}
+    ids = pl.DataFrame({"item_id": [f"item-{number:035d}" for number in kept], **named})
+    return ids.with_columns(
+        suffix=pl.lit(0, pl.Int32), semantic_id=pl.concat_str(*named, separator="-")
+    )

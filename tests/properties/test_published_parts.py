@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parted_world import BothForms, prefixes, publish_in_both_forms
+from parted_world import BothForms, prefixes, publish_in_both_forms, publish_many
 from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.execution.checking import open_shards
@@ -22,8 +22,11 @@ from sidmint.publishing.difference import compare
 from sidmint.publishing.exporting import Format, Options, export
 from sidmint.publishing.lookup import items_of, lookup
 from sidmint.publishing.serving import PublishedTable
+from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify
 from sidmint.publishing.versions import Release
+from traced import resident_peak
+from traced_works import comparing_releases, looking_up
 
 
 @pytest.fixture(scope="module", params=[5, 24, 1000])
@@ -207,3 +210,18 @@ def test_ids_of_more_than_63_bits_are_told_apart_by_their_text() -> None:
     assert keys.below((1, 2)) != keys.below((1, 3))
     assert keys.decides((1, 2, 3))
     assert not keys.decides(one)
+
+
+@pytest.mark.slow
+def test_a_difference_and_a_look_up_hold_a_few_parts_whatever_the_table_holds(
+    tmp_path: Path,
+) -> None:
+    """960,000 rows of two tables are 85 MB each in memory, and a part of them 2 MB."""
+    store = VersionStore(tmp_path / "registry")
+    old, new = (publish_many(store, 960_000, 20_000, seed) for seed in (1, 2))
+    changes, peak = resident_peak(comparing_releases, store.folder, old, new)
+    assert peak < 100_000_000
+    assert all(8_000 < count < 25_000 for count in changes)
+    found, peak = resident_peak(looking_up, store.folder, old, f"item-{7:035d}")
+    assert found == "137-216-0"
+    assert peak < 50_000_000

@@ -17,6 +17,8 @@ import polars as pl
 
 from sidmint.disk import digest
 from sidmint.errors import BadInput
+from sidmint.execution.checking import open_shards
+from sidmint.execution.joining import join
 from sidmint.json_text import dump_json
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES
@@ -45,10 +47,14 @@ def write_files(
 ) -> None:
     """Fill the empty `folder`; `neighbours` is what `bundle.describe_neighbours` gives, if known.
 
-    `tokenizer` is the folder that stage train, or a release, keeps it in; `sources` the file of
-    what was fitted of `embed.sources`, where vectors were joined.
+    `sids` is the file of the table, or the folder of its parts, which become one file. `tokenizer`
+    is the folder that stage train, or a release, keeps it in; `sources` the file of what was fitted
+    of `embed.sources`, where vectors were joined.
     """
-    shutil.copyfile(sids, folder / TABLE)
+    if sids.is_dir():
+        join(open_shards(sids), folder / TABLE)
+    else:
+        shutil.copyfile(sids, folder / TABLE)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)

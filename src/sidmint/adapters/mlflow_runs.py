@@ -41,6 +41,7 @@ from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.publishing.bundle import describe_neighbours
 from sidmint.publishing.files import SOURCES_FILE
+from sidmint.publishing.tables import table_path
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -181,7 +182,7 @@ class _Writing:
         self.session.client.set_tag(run_id, "sidmint.verdict", "passed" if passed else "refused")
 
     def _register(self, run_id: str, tokenizer: str) -> None:
-        sids = self.artifacts.folder("assign", tokenizer) / "sids.parquet"
+        sids = table_path(self.artifacts.folder("assign", tokenizer))
         trained = self.artifacts.folder("train", tokenizer)
         tags = {_BUILD: self.digest, _TOKENIZER: tokenizer}
         neighbours = describe_neighbours(self.artifacts.json("embed", "embed"))

@@ -21,6 +21,7 @@ from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.acts import standings
 from sidmint.publishing.files import SOURCES_FILE
+from sidmint.publishing.tables import table_path
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -174,7 +175,7 @@ def _registered(session: Session, model_name: str, folder: Path) -> str:
         session,
         model_name,
         run_id,
-        folder / "sids.parquet",
+        table_path(folder),
         folder / "tokenizer",
         neighbours,
         {VERSION_TAG: version},

@@ -38,7 +38,7 @@ def diff(
     from sidmint.publishing.difference import compare
 
     store = open_store()
-    difference = compare(store.release(before), store.release(after), item_titles())
+    difference = compare(store.release(before), store.release(after), item_titles)
     emit(asdict(difference), as_json, lambda: _show_difference(difference))
 
 

@@ -27,7 +27,7 @@ from sidmint.publishing.by_id import write_by_id
 from sidmint.publishing.files import NEIGHBOURS, copy_hashed, copy_regular
 from sidmint.publishing.judged import JUDGED, changes, fingerprints
 from sidmint.publishing.judging import measured
-from sidmint.publishing.tables import BY_ID, TABLE, TABLE_FILE
+from sidmint.publishing.tables import BY_ID, table_path
 from sidmint.publishing.versions import IdLayout
 
 FORMAT = 1
@@ -109,7 +109,7 @@ def fill(folder: Path, artifacts: Artifacts, of: Contents, track: Track = silent
     for name, wanted in of.beside.items():
         _copy(sources.get(name, artifacts.layout.root / name), folder / name, wanted, tokenizer)
     (folder / "metrics.json").write_text(dump_json(collect_metrics(artifacts, tokenizer)), "utf-8")
-    table = folder / (TABLE if (folder / TABLE).is_dir() else TABLE_FILE)
+    table = table_path(folder)
     described = {
         "format": FORMAT,
         "sidmint_version": __version__,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,9 @@ from sidmint.settings import parse_settings
 from sidmint.yaml_files import parse_yaml
 
 _RAW = "data/raw"
+
+Titles = Callable[[Sequence[str]], Mapping[str, str]]
+"""Titles of some items by id; of those that have one."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,16 @@ class Difference:
     """The same, had each level's codes the names that most items know them by."""
 
 
-def compare(before: Release, after: Release, titles: Mapping[str, str] | None = None) -> Difference:
+def compare(before: Release, after: Release, titles: Titles | None = None) -> Difference:
     """Everything that differs between two versions; equal metrics and parameters are left out.
 
-    `titles` (item id -> title) name the examples; a release itself holds none.
+    `titles` name the examples; a release itself holds none. Tables in parts are read a part at a
+    time.
     """
     old, new = open_rows(before), open_rows(after)
     changes = table_changes(pairs_of(old, new))
-    items, named = changes.items, titles or {}
+    items = changes.items
+    named = titles([item for item, *_ in changes.farthest]) if titles else {}
     levels = old.code_columns
     codes = None
     if levels == new.code_columns:

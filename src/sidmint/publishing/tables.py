@@ -36,6 +36,12 @@ def table_sha256(files: Mapping[str, Any]) -> str | None:
     return str(listed["sha256"]) if listed else None
 
 
+def table_path(folder: Path) -> Path:
+    """The table in the `folder` of a stage or a release: its file, or the folder of its parts."""
+    parts = folder / TABLE
+    return parts if parts.is_dir() else folder / TABLE_FILE
+
+
 def in_parts(release: Release) -> bool:
     """Whether the table of `release` lies in parts."""
     return TABLE_PARTS in release.manifest["files"]
