@@ -94,17 +94,7 @@ def fill(folder: Path, artifacts: Artifacts, of: Contents, track: Track = silent
     what is returned lists the parts, so that nobody hashes them again.
     """
     tokenizer = of.tokenizer
-    parts: dict[str, Listed] = {}
-    for each in JUDGED:
-        source = artifacts.folder(each.stage, None if each.shared else tokenizer) / each.file
-        if each.released_as is None:
-            continue
-        if each.name in of.fingerprints:
-            _copy(source, folder / each.released_as, of.fingerprints[each.name], tokenizer)
-        elif each.parts in of.fingerprints:
-            target = (folder / each.released_as).with_suffix("")
-            wanted = of.fingerprints[str(each.parts)]
-            parts |= _copy_parts(source.with_suffix(""), target, wanted, tokenizer, track)
+    parts = _copy_judged(folder, artifacts, of, track)
     sources = _beside(artifacts, tokenizer)
     for name, wanted in of.beside.items():
         _copy(sources.get(name, artifacts.layout.root / name), folder / name, wanted, tokenizer)
@@ -123,19 +113,39 @@ def fill(folder: Path, artifacts: Artifacts, of: Contents, track: Track = silent
     }
     if table.is_dir():
         parts |= _sorted_by_id(table, described, track)
-    # Parts were checked against a manifest that was judged while they were copied.
-    judged = {n: each for n, each in of.fingerprints.items() if not _is_copied(n)}
-    moved = changes(
-        judged, fingerprints(artifacts, tokenizer, without=of.fingerprints.keys() - judged)
-    )
+    moved = changes(*_read_again(artifacts, of))
     if moved:
         raise _changed(moved[0].removeprefix("stale verdict: "), tokenizer)
     return {**described, "files": parts}
 
 
-def _is_copied(fingerprint: str) -> bool:
-    """Whether it stands for a table whose parts are in the release."""
-    return any(each.parts == fingerprint and each.released_as for each in JUDGED)
+def _copy_judged(
+    folder: Path, artifacts: Artifacts, of: Contents, track: Track
+) -> dict[str, Listed]:
+    """Copy what a release holds of `JUDGED`; the parts of tables among it, as `files`."""
+    parts: dict[str, Listed] = {}
+    for each in JUDGED:
+        name = next((n for n in (each.name, each.parts) if n in of.fingerprints), None)
+        if each.released_as is None or name is None:
+            continue
+        source = artifacts.folder(each.stage, None if each.shared else of.tokenizer) / each.file
+        target, wanted = folder / each.released_as, of.fingerprints[name]
+        if name == each.name:
+            _copy(source, target, wanted, of.tokenizer)
+        else:
+            folders = (source.with_suffix(""), target.with_suffix(""))
+            parts |= _copy_parts(*folders, wanted, of.tokenizer, track)
+    return parts
+
+
+def _read_again(artifacts: Artifacts, of: Contents) -> tuple[dict[str, str], dict[str, str]]:
+    """Fingerprints as they were and as they are, without those of parts that were copied.
+
+    Each of these was compared with a manifest that was judged while it was copied.
+    """
+    copied = {each.parts for each in JUDGED if each.released_as} & of.fingerprints.keys()
+    before = {name: sha256 for name, sha256 in of.fingerprints.items() if name not in copied}
+    return before, fingerprints(artifacts, of.tokenizer, without=of.fingerprints.keys() - before)
 
 
 def _copy(source: Path, target: Path, wanted: str, tokenizer: str) -> None:
