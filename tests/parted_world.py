@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,36 +85,45 @@ def prefixes(release: Release) -> Iterator[str]:
         yield from texts
 
 
-def publish_many(store: VersionStore, num_items: int, shard_rows: int, seed: int) -> str:
+def publish_ids(
+    store: VersionStore, frames: Iterable[pl.DataFrame], sizes: tuple[int, ...], shard_rows: int
+) -> str:
     """A table of ids alone, in parts, as the store takes it; returns its version.
 
-    Of `num_items` names of 40 letters 99 % are in it, and 1 % have other codes for every `seed`.
+    `frames`: `item_id` by rising id, `code_1` ..., `semantic_id`; ids have no suffix.
     """
-    sizes, champion = (256, 256, 256), store.champion()
+    champion = store.champion()
+    columns = [f"code_{level}" for level in range(1, len(sizes) + 1)]
+    ids = {"levels": len(sizes), "sizes": sizes, "suffix_size": 0, "columns": columns}
+    layout = IdLayout.parse(ids)
+    assert layout is not None
 
     def assemble(folder: Path) -> dict[str, Any]:
-        rng = np.random.default_rng(seed)
-        frames = (
-            _many(rng, range(start, min(start + shard_rows, num_items)), sizes)
-            for start in range(0, num_items, shard_rows)
-        )
-        shards = split(frames, folder / "sids", "item_id", "many", shard_rows)
-        columns = ["code_1", "code_2", "code_3"]
-        ids = {"levels": 3, "sizes": sizes, "suffix_size": 0, "columns": columns}
-        layout = IdLayout.parse(ids)
-        assert layout is not None
+        shards = split(frames, folder / "sids", "item_id", "ids", shard_rows)
         write_by_id(shards, layout, folder / "by_id", folder.parent / "scratch")
         return {**BARE, "num_items": shards.num_rows, "semantic_ids": ids}
 
     return store.publish(assemble, champion.version if champion else None, FACTS).version
 
 
-def _many(rng: np.random.Generator, rows: range, sizes: tuple[int, ...]) -> pl.DataFrame:
+def publish_many(store: VersionStore, num_items: int, shard_rows: int, seed: int) -> str:
+    """`publish_ids` of many: of `num_items` names of 40 letters 99 % are in it, and 1 % have other
+    codes for every `seed`."""
+    rng = np.random.default_rng(seed)
+    starts = range(0, num_items, shard_rows)
+    frames = (_many(rng, range(start, min(start + shard_rows, num_items))) for start in starts)
+    return publish_ids(store, frames, (256,) * 3, shard_rows)
+
+
+def _many(rng: np.random.Generator, rows: range) -> pl.DataFrame:
     kept = np.array(rows)[rng.random(len(rows)) < 0.99]
     moved = np.where(rng.random(len(kept)) < 0.01, rng.integers(1, 1 << 20, len(kept)), 0)
-    numbers = [(kept * 7919 + moved) // 256**level % 256 for level in range(len(sizes))]
-    named = {f"code_{level}": each.astype(np.int32) for level, each in enumerate(numbers, start=1)}
-    ids = pl.DataFrame({"item_id": [f"item-{number:035d}" for number in kept], **named})
-    return ids.with_columns(
-        suffix=pl.lit(0, pl.Int32), semantic_id=pl.concat_str(*named, separator="-")
-    )
+    codes = np.stack([(kept * 7919 + moved) // 256**level % 256 for level in range(3)], axis=1)
+    return id_frame([f"item-{number:035d}" for number in kept], codes)
+
+
+def id_frame(item_ids: list[str], codes: np.ndarray) -> pl.DataFrame:
+    """Columns of a table of ids without suffixes; `codes` (n, L)."""
+    named = {f"code_{level}": each.astype(np.int32) for level, each in enumerate(codes.T, start=1)}
+    frame = pl.DataFrame({"item_id": item_ids, **named})
+    return frame.with_columns(semantic_id=pl.concat_str(*named, separator="-"))

@@ -11,7 +11,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from parted_world import BothForms, prefixes, publish_in_both_forms, publish_many
+from parted_world import (
+    BothForms,
+    id_frame,
+    prefixes,
+    publish_ids,
+    publish_in_both_forms,
+    publish_many,
+    put_in_parts,
+    some_codes,
+)
+from releases import build_workspace
 from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.execution.checking import open_shards
@@ -202,14 +212,66 @@ def test_keys_sort_as_ids_do_and_ranges_are_those_below_a_prefix() -> None:
             assert ((first <= found) & (found <= last)).tolist() == mine.tolist()
 
 
-def test_ids_of_more_than_63_bits_are_told_apart_by_their_text() -> None:
+def test_ids_of_more_than_63_bits_are_told_apart_by_their_text(tmp_path: Path) -> None:
+    """Keys hold three of four levels, and below (1, 2, 3) are five items."""
     keys = IdKeys((2**20,) * 4)
-    assert keys.length == 3
     one, other = (1, 2, 3, 4), (1, 2, 3, 5)
     assert keys.below(one) == keys.below(other)
-    assert keys.below((1, 2)) != keys.below((1, 3))
     assert keys.decides((1, 2, 3))
     assert not keys.decides(one)
+    codes = [(1, 2, 3, last) for last in (40, 4, 5, 44, 0)] + [(1, 2, 2, 4), (1, 3, 3, 4)]
+    codes += [(2**20 - 1,) * 4]
+    frame = id_frame(list("abcdefgh"), np.array(codes))
+    release = VersionStore(tmp_path).release(
+        publish_ids(VersionStore(tmp_path), [frame], keys.sizes, shard_rows=3)
+    )
+    table = PublishedTable(release)
+    assert table.items_under("1-2-3").to_list() == list("abcde")
+    assert table.items_under("1-2-3-4").to_list() == ["b"]
+    ids = frame["semantic_id"].to_list()
+    assert table.items([*ids, "1-2-3-1"], unknown="null").to_list() == [*"abcdefgh", None]
+    found = [(each.prefix, each.num_items) for each in lookup(release, "b").siblings]
+    assert found == [("1", 6), ("1-2", 5), ("1-2-3", 4), ("1-2-3-4", 0)]
+
+
+@pytest.mark.parametrize("missing", [2, 100])
+def test_items_without_an_id_are_there_and_below_no_prefix(tmp_path: Path, missing: int) -> None:
+    """An override can publish such: of all items, then, there is no table by id."""
+    built = build_workspace(tmp_path / "w")
+    built.build("one", some_codes(1))
+    table = pl.read_parquet(built.table("one"))
+    lacks = pl.int_range(pl.len()) < missing
+    codes = [pl.when(~lacks).then(pl.col(name)) for name in ("code_1", "code_2", "semantic_id")]
+    table.with_columns(codes).write_parquet(built.table("one"))
+    built.judge("one")
+    built.publish("one")
+    put_in_parts(built, "one", 20)
+    built.publish("one")
+    file, parts = (built.store.release(version) for version in ("v0001", "v0002"))
+    tables = [PublishedTable(release) for release in (file, parts)]
+    every = tables[0].item_ids.to_list()
+    assert parts.has("by_id/parts.json") == (missing < len(every))
+    assert tables[0].parts.tolist() == tables[1].parts.tolist()
+    for item in every:
+        one, other = (lookup(release, item) for release in (file, parts))
+        assert dataclasses.replace(one, version="v0002") == other
+    for prefix in ("0", "0-0", "3"):
+        assert items_of(parts, prefix).equals(items_of(file, prefix))
+    with pytest.raises(BadInput, match=f"item '{every[0]}' has no Semantic ID in v0002"):
+        tables[1].semantic_id(every[0])
+    lacking = min(missing, len(every))
+    with pytest.raises(BadInput, match=f"^{lacking} items of v0002 have no .* them '{every[0]}'"):
+        export(built.store, "v0002", "csv", tmp_path / "t.csv", Options())
+
+
+def test_an_id_that_two_items_have_names_neither(tmp_path: Path) -> None:
+    frame = id_frame(["a", "b", "c"], np.array([(0, 1), (0, 1), (1, 1)]))
+    store = VersionStore(tmp_path)
+    table = PublishedTable(store.release(publish_ids(store, [frame], (2, 2), shard_rows=2)))
+    with pytest.raises(BadInput, match="v0001 gives 0-1 to several items"):
+        table.item("0-1")
+    assert table.item("1-1") == "c"
+    assert table.items_under("0-1").to_list() == ["a", "b"]
 
 
 @pytest.mark.slow
