@@ -9,6 +9,10 @@ import numpy as np
 
 from sidmint.diagnostics import CodeCounts, Overlap, count_code_blocks, count_codes, overlap
 from sidmint.event_log import build_event_log
+from sidmint.publishing.lookup import lookup
+from sidmint.publishing.published_rows import open_rows
+from sidmint.publishing.store import VersionStore
+from sidmint.publishing.table_changes import code_stability, pairs_of, table_changes
 from sidmint.sharded_ids import resolve_shards_by_suffix
 from sidmint.spill_files import spilling
 from sidmint.types import Ints
@@ -103,3 +107,25 @@ def overlap_of_all_sums(sigmas: tuple[float, ...]) -> Callable[[], tuple[Overlap
     codewords = np.hstack([book[digit] for book, digit in zip(books, digits, strict=True)])
     prior = np.prod([p[digit] for p, digit in zip(priors, digits, strict=True)], axis=0)
     return lambda: overlap(codewords, prior, sigmas)
+
+
+def comparing_releases(root: Path, before: str, after: str) -> Callable[[], tuple[int, ...]]:
+    """How many items came, went and moved from one version to another."""
+    import scipy.optimize  # noqa: F401 - not part of the work
+
+    store = VersionStore(root)
+    old, new = (open_rows(store.release(version)) for version in (before, after))
+
+    def work() -> tuple[int, ...]:
+        found = table_changes(pairs_of(old, new)).items
+        levels = old.code_columns
+        code_stability(pairs_of(old, new, ("item_id", *levels)), levels)
+        return found.num_added, found.num_removed, found.num_moved
+
+    return work
+
+
+def looking_up(root: Path, version: str, item: str) -> Callable[[], str | None]:
+    """The id of an item."""
+    release = VersionStore(root).release(version)
+    return lambda: lookup(release, item).semantic_id

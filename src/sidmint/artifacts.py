@@ -143,6 +143,11 @@ class Artifacts:
         folder = self.layout.stage(stage, tokenizer) / name
         return open_shards(folder) if folder.is_dir() else None
 
+    def has_table(self, stage: str, name: str, tokenizer: str | None = None) -> bool:
+        """Whether a stage has written the table `name`, in either form."""
+        folder = self.layout.stage(stage, tokenizer)
+        return (folder / f"{name}.parquet").is_file() or (folder / name).is_dir()
+
     def scan(self, stage: str, name: str, tokenizer: str | None = None) -> pl.LazyFrame:
         """The table `name` of a stage, one file or parts, of which nothing is read yet."""
         parts = self.shards(stage, name, tokenizer)

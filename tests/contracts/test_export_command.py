@@ -23,7 +23,7 @@ from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.inspection.files import read_table
 from sidmint.inspection.layout import lay_out
-from sidmint.publishing.difference import changed_ids, item_changes
+from sidmint.publishing.table_changes import changed_ids, item_changes
 
 app = typer.Typer()
 versions.register(app)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from parted_world import put_in_parts
 from releases import Built, build_workspace
 from sidmint.errors import BadInput, Refused
 from version_commands import Mlflow, app, parsed, say, stub_mlflow
@@ -71,6 +72,35 @@ def test_a_rollback_from_a_damaged_champion_is_done_and_says_what_it_cannot_tell
     assert "rolled back to v0001" in back.stdout
     assert "lost cannot be told: " in " ".join(back.stderr.split())
     assert built.store.release().version == "v0001"
+
+
+def test_the_commands_answer_from_a_table_in_parts(built: Built) -> None:
+    """With two workers, of which no answer tells."""
+    built.set_params(execution={"workers": 2})
+    say("publish", "--tokenizer", "one")
+    put_in_parts(built, "two", shard_rows=2)
+    assert parsed("publish", "--tokenizer", "two")["manifest"]["num_items"] == 4
+    assert parsed("lookup", "d")["semantic_id"] == "2-2-0"
+    assert [row["item_id"] for row in parsed("items", "0-1")["items"]] == ["a", "b"]
+    found = parsed("diff", "v0001", "v0002")
+    assert found["items"]["moved"] == ["d"]
+    assert found["items"]["num_moved"] == 1
+    assert found["examples"][0] == {
+        "item_id": "d",
+        "title": "d",
+        "before": "3-3-0",
+        "after": "2-2-0",
+    }
+    assert "items moved: 1  d" in say("diff", "v0001", "v0002")
+    assert parsed("verify")["intact"]
+    part = built.store.release().file("sids/part-00001.parquet")
+    part.chmod(0o644)
+    part.write_bytes(part.read_bytes()[:-1])
+    refused = CliRunner().invoke(app, ["verify"], env={"COLUMNS": "200"})
+    assert isinstance(refused.exception, Refused)
+    assert "v0002: sids/part-00001.parquet was changed" in refused.stderr
+    with pytest.raises(BadInput, match=r"sids/part-00001\.parquet is not what was published"):
+        say("lookup", "d")
 
 
 def test_a_failing_mlflow_warns_and_the_publish_stays(built: Built, mlflow: Mlflow) -> None:

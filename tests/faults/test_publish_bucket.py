@@ -12,6 +12,7 @@ import boto3
 import pytest
 import yaml
 
+from parted_world import put_in_parts, some_codes
 from releases import FACTS, Built, build_workspace, files_of, publish_bare, race
 from s3 import S3, Answer, Environ, keys
 from sidmint.errors import BadInput, Refused, RegistryConflict, StorageFailed
@@ -19,6 +20,7 @@ from sidmint.layout import registry_path
 from sidmint.publishing import objects
 from sidmint.publishing.bucket import BucketBackend
 from sidmint.publishing.history import list_versions
+from sidmint.publishing.lookup import items_of, lookup
 from sidmint.publishing.release import publish, rollback
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.verify import verify
@@ -177,6 +179,27 @@ def test_every_changed_object_is_found(s3: S3, tmp_path: Path) -> None:
         assert verify(store).problems, key
         client.put_object(Bucket="tables", Key=key, Body=whole)
     assert intact(store)
+
+
+def test_of_a_table_in_parts_those_are_fetched_that_hold_the_answer(s3: S3, tmp_path: Path) -> None:
+    built = build_workspace(tmp_path / "w")
+    built.set_params(registry={"path": ADDRESS, "model_name": "m"})
+    built.build("one", some_codes(1))
+    put_in_parts(built, "one", shard_rows=10)
+    publish(built.params, built.artifacts, built.layout, "one", by="test")
+    assert len([key for key in keys() if "/sids/part-" in key]) == 5
+    reader = opened(tmp_path / "reader")
+    assert intact(reader)
+    release, first, last = reader.release(), min(some_codes(1)), max(some_codes(1))
+    whole = str(lookup(release, first).semantic_id)
+    assert items_of(release, whole)["item_id"].to_list() == [first]
+    assert [path.name for path in release.folder.glob("sids/part-*")] == ["part-00000.parquet"]
+    client = boto3.client("s3")
+    part = "versions/v0001/sids/part-00004.parquet"
+    client.put_object(Bucket="tables", Key=f"shop/{part}", Body=b"other")
+    with pytest.raises(Refused, match=r"sids/part-00004\.parquet was changed"):
+        lookup(release, last)
+    assert len(verify(reader).problems) == 1
 
 
 def test_a_changed_object_is_not_read(s3: S3, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from sidmint.diagnostics import count_code_blocks
 from sidmint.errors import StorageFailed
-from sidmint.spill_files import FileSpill, spilling
+from sidmint.execution.sorting import sorted_frames
+from sidmint.spill_files import FileSpill, FrameSpill, spilling
 
 
 def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
@@ -18,6 +20,14 @@ def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     codes = np.zeros((10, 2), dtype=np.int32)
     with pytest.raises(StorageFailed, match=f"{tmp_path} takes no more rows .No space left"):
         count_code_blocks([codes], (4, 4), spill=spill, memory=2**20, num_partitions=1)
+
+
+def test_so_it_is_where_frames_are_sorted(tmp_path: Path) -> None:
+    spill = FrameSpill(tmp_path)
+    (tmp_path / "00000.frames").symlink_to("/dev/full")
+    frame = pl.DataFrame({"key": range(10)})
+    with pytest.raises(StorageFailed, match=f"{tmp_path} takes no more rows .No space left"):
+        list(sorted_frames(lambda: [frame], "key", spill, most_rows=5))
 
 
 def test_nothing_stays_where_work_ends_in_an_error(tmp_path: Path) -> None:

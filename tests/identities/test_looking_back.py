@@ -118,7 +118,7 @@ def test_a_level_taken_out_of_a_rule_for_all_levels_shows_where_it_became_looser
 
 def test_a_difference_names_the_gate_code_data_churn_and_examples(built: Built) -> None:
     store = built.store
-    found = compare(store.release("v0001"), store.release("v0002"), {"a": "An apple"})
+    found = compare(store.release("v0001"), store.release("v0002"), lambda _: {"a": "An apple"})
     assert found.thresholds is not None
     change = found.thresholds["rules.retention_at_100"]
     assert (change.before, change.after) == ("min 0.5, critical", "min 0.3, critical")

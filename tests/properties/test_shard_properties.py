@@ -98,6 +98,34 @@ def test_a_look_up_reads_no_other_part(tmp_path: Path) -> None:
     assert shards.lookup(["item-000150"])[KEY].to_list() == ["item-000150"]
 
 
+@pytest.mark.parametrize("shard_rows", CUTS)
+def test_a_range_gives_the_rows_of_its_keys(tmp_path: Path, shard_rows: int) -> None:
+    shards = cut(tmp_path / "parts", shard_rows)
+    whole = items().sort(KEY)
+    for first, last in ((0, 399), (60, 61), (61, 61), (100, 350), (398, 500), (500, 600), (7, 3)):
+        ends = f"item-{first:06d}", f"item-{last:06d}"
+        wanted = whole.filter(pl.col(KEY).is_between(*map(pl.lit, ends)))
+        assert shards.between(*ends).equals(wanted)
+        assert shards.count_between(*ends) == len(wanted)
+
+
+def test_a_range_is_counted_without_the_parts_that_lie_in_it(tmp_path: Path) -> None:
+    shards = cut(tmp_path / "parts", 100)
+    shards.path(1).unlink()
+    shards.path(2).unlink()
+    assert shards.count_between("item-000050", "item-000349") == 300
+
+
+@pytest.mark.parametrize("shard_rows", [4, 50, 1000])
+def test_a_range_has_all_rows_of_a_key_that_lies_in_several_parts(
+    tmp_path: Path, shard_rows: int
+) -> None:
+    shards = split(LOG, tmp_path / "parts", "user_id", "x", shard_rows, unique=False)
+    wanted = LOG.filter(pl.col("user_id").is_between(2, 5)).sort("user_id", maintain_order=True)
+    assert shards.between(2, 5).equals(wanted)
+    assert shards.count_between(2, 5) == len(wanted)
+
+
 def test_a_look_up_refuses_keys_of_another_type(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="item_id 7 is looked up in a column of type str"):
         cut(tmp_path / "parts", 100).lookup([7])

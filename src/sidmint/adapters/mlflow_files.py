@@ -20,14 +20,15 @@ from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.execution.checking import open_shards, verify
 from sidmint.execution.engine import InThisProcess
-from sidmint.execution.shards import PARTS, Shards
+from sidmint.execution.shards import Shards
 from sidmint.json_text import dump_json
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import SOURCES_FILE, TOKENIZER_FILES
 from sidmint.publishing.fusing import ReleaseSources
+from sidmint.publishing.tables import TABLE, TABLE_FILE, TABLE_PARTS
 
 FORMAT = 1
-DESCRIPTION, TABLE, PARTED = "served.json", "sids.parquet", "sids"
+DESCRIPTION = "served.json"
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ def write_files(
     were joined.
     """
     if sids.is_dir():
-        shutil.copytree(sids, folder / PARTED)
+        shutil.copytree(sids, folder / TABLE)
     else:
-        shutil.copyfile(sids, folder / TABLE)
+        shutil.copyfile(sids, folder / TABLE_FILE)
     (folder / "tokenizer").mkdir()
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / "tokenizer" / name)
-    table = f"{PARTED}/{PARTS}" if sids.is_dir() else TABLE
+    table = TABLE_PARTS if sids.is_dir() else TABLE_FILE
     names = [table, *(f"tokenizer/{name}" for name in TOKENIZER_FILES)]
     if sources is not None:
         shutil.copyfile(sources, folder / SOURCES_FILE)
@@ -125,13 +126,9 @@ def read_files(folder: Path) -> Carried:
     fitted = folder / SOURCES_FILE if SOURCES_FILE in known else None
     new = ReleaseEncoder(encoder, size, folder / "tokenizer", "this model", Path(), fitted)
     reads_texts = reader_of_texts(described) is not None
-    table = pl.read_parquet(folder / TABLE) if TABLE in known else _parted(folder / PARTED)
-    return Carried(table, new, reads_texts)
-
-
-def table_of(folder: Path) -> Path:
-    """The table of a stage, a release or a model in `folder`: a file, or a folder of parts."""
-    return folder / PARTED if (folder / PARTED).is_dir() else folder / TABLE
+    if TABLE_FILE in known:
+        return Carried(pl.read_parquet(folder / TABLE_FILE), new, reads_texts)
+    return Carried(_parted(folder / TABLE), new, reads_texts)
 
 
 def _parted(folder: Path) -> Shards:

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidmint.adapters.mlflow_files import table_of
 from sidmint.adapters.mlflow_store import (
     Point,
     Session,
@@ -43,6 +42,7 @@ from sidmint.layout import Layout
 from sidmint.params import Params
 from sidmint.publishing.bundle import describe_neighbours
 from sidmint.publishing.files import SOURCES_FILE
+from sidmint.publishing.tables import table_path
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -183,7 +183,7 @@ class _Writing:
         self.session.client.set_tag(run_id, "sidmint.verdict", "passed" if passed else "refused")
 
     def _register(self, run_id: str, tokenizer: str) -> None:
-        sids = table_of(self.artifacts.folder("assign", tokenizer))
+        sids = table_path(self.artifacts.folder("assign", tokenizer))
         trained = self.artifacts.folder("train", tokenizer)
         tags = {_BUILD: self.digest, _TOKENIZER: tokenizer}
         neighbours = describe_neighbours(self.artifacts.json("embed", "embed"))

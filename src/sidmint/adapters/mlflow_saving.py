@@ -70,10 +70,10 @@ def model_signature() -> ModelSignature:
 def _known_items(files: Path) -> object:
     import polars as pl
 
-    from sidmint.adapters.mlflow_files import table_of
     from sidmint.execution.shards import part_name
+    from sidmint.publishing.tables import table_path
 
-    table = table_of(files)
+    table = table_path(files)
     first = table / part_name(0) if table.is_dir() else table
     return pl.scan_parquet(first).select("item_id").head(3).collect().to_pandas()
 

@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidmint.adapters.mlflow_files import reader_of_texts, table_of, write_files
+from sidmint.adapters.mlflow_files import reader_of_texts, write_files
 from sidmint.adapters.mlflow_saving import save_model
 from sidmint.adapters.mlflow_store import Session, mlflow_session, scratch_folder
 from sidmint.errors import BadInput
 from sidmint.layout import Layout
 from sidmint.publishing.acts import standings
 from sidmint.publishing.files import SOURCES_FILE
+from sidmint.publishing.tables import table_path
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -174,7 +175,7 @@ def _registered(session: Session, model_name: str, folder: Path) -> str:
         session,
         model_name,
         run_id,
-        table_of(folder),
+        table_path(folder),
         folder / "tokenizer",
         neighbours,
         {VERSION_TAG: version},

@@ -174,12 +174,11 @@ def _asked_cutoff(here: Workspace) -> int:
 def _champion(here: Workspace, item_ids: tuple[str, ...]) -> Ints | None:
     """The champion's codes (N, L) in the order of the items, -1 for items that it lacks."""
     from sidmint.contracts import SemanticIds
-    from sidmint.publishing.snapshot import CHAMPION_TABLE
+    from sidmint.publishing.snapshot import champion_ids
 
-    path = here.layout.champion_folder / CHAMPION_TABLE
-    if not path.is_file():
+    table = champion_ids(here.layout)
+    if table is None:
         return None
-    table = pl.read_parquet(path)
     columns = [name for name in table.columns if name.startswith("code_")]
     rows = pl.DataFrame({SemanticIds.ITEM_ID: list(item_ids)}).join(
         table, on=SemanticIds.ITEM_ID, how="left", maintain_order="left"

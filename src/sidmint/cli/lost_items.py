@@ -19,25 +19,25 @@ def warn_of_lost_items(published: Published) -> None:
 
     Above all items of a refresh, which nobody put into the items file before training again.
     """
-    from sidmint.publishing.difference import item_changes
-    from sidmint.publishing.lookup import read_table
+    from sidmint.publishing.published_rows import open_rows
+    from sidmint.publishing.table_changes import pairs_of, table_changes
 
     if published.previous is None or not published.changed:
         return
     try:
         store = open_store()
         before, after = (
-            read_table(store.release(version))
-            for version in (published.previous, published.version)
+            open_rows(store.release(version)) for version in (published.previous, published.version)
         )
+        changes = table_changes(pairs_of(before, after)).items
     except SidmintError as error:  # what was asked for is done, and stays done
         warn(f"whether items of {published.previous} are lost cannot be told: {error}")
         return
-    lost = item_changes(before, after).removed
-    if lost:
-        names = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
+    if changes.num_removed:
+        more = ", ..." if changes.num_removed > _SHOWN else ""
+        names = ", ".join(changes.removed[:_SHOWN]) + more
         warn(
-            f"{len(lost):,} items of {published.previous} have no id in {published.version} "
-            f"({names}); if they are still sold, add them to the items file and run again, or "
-            "refresh with them"
+            f"{changes.num_removed:,} items of {published.previous} have no id in "
+            f"{published.version} ({names}); if they are still sold, add them to the items file "
+            "and run again, or refresh with them"
         )

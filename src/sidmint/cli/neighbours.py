@@ -62,7 +62,7 @@ def _show(found: Neighbours, where: str) -> None:
     has_id = f" ({found.semantic_id} by {found.tokenizer})" if found.semantic_id else ""
     console.print(f"like {asked}{has_id}, in {where}:", markup=False, soft_wrap=True)
     table = Table("", "item", "similarity", "Semantic ID", "shared codes", "title", box=None)
-    titles = item_titles()
+    titles = item_titles([row.item_id for row in found.items])
     for row in found.items:
         table.add_row(
             str(row.rank),

@@ -38,13 +38,16 @@ def propose(
 
     The same checks as by `sidmint publish`. The version waits for `sidmint promote`.
     """
+    from sidmint.execution.making import open_engine
+    from sidmint.progress import on_terminal
     from sidmint.publishing.promotion import propose as propose_release
 
     here = open_workspace()
-    overriding = overridden(override, reason, by)
-    proposed = propose_release(
-        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or user()
-    )
+    asked = (tokenizer, overridden(override, reason, by), by or user())
+    with open_engine(here.params.execution) as engine:
+        proposed = propose_release(
+            here.params, here.artifacts, here.layout, *asked, engine, on_terminal
+        )
     if proposed.changed:
         tell_mlflow(here, proposed.version, proposed.path, moved=False)
         push_inputs(here, proposed.version)

@@ -38,7 +38,7 @@ def diff(
     from sidmint.publishing.difference import compare
 
     store = open_store()
-    difference = compare(store.release(before), store.release(after), item_titles())
+    difference = compare(store.release(before), store.release(after), item_titles)
     emit(asdict(difference), as_json, lambda: _show_difference(difference))
 
 
@@ -130,9 +130,9 @@ def _show_difference(difference: Difference) -> None:
             console.print(f"{table.title}: no change")
     show_thresholds(difference.thresholds, difference.before, difference.after)
     for kind in ("added", "removed", "moved"):
-        ids = getattr(difference.items, kind)
-        more = " ..." if len(ids) > _SHOWN_ITEMS else ""
-        line = f"items {kind}: {len(ids):,}  {' '.join(ids[:_SHOWN_ITEMS])}{more}"
+        ids, count = (getattr(difference.items, name) for name in (kind, f"num_{kind}"))
+        more = " ..." if count > _SHOWN_ITEMS else ""
+        line = f"items {kind}: {count:,}  {' '.join(ids[:_SHOWN_ITEMS])}{more}"
         console.print(line, markup=False, soft_wrap=True)
     share = difference.turnover
     console.print(

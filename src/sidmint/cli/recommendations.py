@@ -34,7 +34,7 @@ def answer(user: str | None, history: str | None, k: int, as_json: bool) -> None
             f"after [bold]{len(items)}[/] items, by the {found.recommender} of {found.version}:"
         )
         table = Table("", "item", "Semantic ID", "score", "title", box=None)
-        titles = item_titles()
+        titles = item_titles([row.item_id for row in found.items])
         for place, row in enumerate(found.items, start=1):
             item, title = Text(row.item_id), Text(titles.get(row.item_id, ""))
             table.add_row(str(place), item, row.semantic_id, f"{row.score:.3f}", title)

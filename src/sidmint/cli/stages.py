@@ -162,11 +162,14 @@ def segments(tokenizer: Tokenizer, as_json: Json = False) -> None:
 def gate(tokenizer: Tokenizer, as_json: Json = False) -> None:
     """Judge a tokenizer's table; the verdict is a result, so the exit code is 0 either way."""
     from sidmint.adapters.gx_gate import judge
+    from sidmint.execution.making import open_engine
     from sidmint.progress import on_terminal
     from sidmint.stages.gate import gate as stage
 
     here = _open("gate")
-    _tell(stage(here.params, here.artifacts, tokenizer, judge, on_terminal), as_json)
+    with open_engine(here.params.execution) as engine:
+        outcome = stage(here.params, here.artifacts, tokenizer, judge, on_terminal, engine)
+    _tell(outcome, as_json)
 
 
 def report(as_json: Json = False) -> None:

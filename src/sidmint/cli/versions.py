@@ -46,13 +46,16 @@ def publish(
     Refused (exit code 1) with every reason where the verdict does not pass, is about another
     table, or compared with a champion that is champion no longer.
     """
+    from sidmint.execution.making import open_engine
+    from sidmint.progress import on_terminal
     from sidmint.publishing.release import publish as publish_release
 
     here = open_workspace()
-    overriding = overridden(override, reason, by)
-    published = publish_release(
-        here.params, here.artifacts, here.layout, tokenizer, overriding, by=by or user()
-    )
+    asked = (tokenizer, overridden(override, reason, by), by or user())
+    with open_engine(here.params.execution) as engine:
+        published = publish_release(
+            here.params, here.artifacts, here.layout, *asked, engine, on_terminal
+        )
     if published.changed:
         tell_mlflow(here, published.version, published.path, moved=True)
         push_inputs(here, published.version)
@@ -69,10 +72,12 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make an earlier version champion again, after verifying its files. Nothing is deleted."""
+    from sidmint.execution.making import open_engine
     from sidmint.publishing.release import rollback as roll_back
 
     here = open_workspace()
-    published = roll_back(here.params, here.layout, to, reason, by=by or user())
+    with open_engine(here.params.execution) as engine:
+        published = roll_back(here.params, here.layout, to, reason, by or user(), engine)
     if published.changed:
         tell_mlflow(here, published.version, None, moved=True)
         warn_of_lost_items(published)
@@ -179,9 +184,13 @@ def verify(
 
     The exit code is 1 where anything is not what it was when it was written.
     """
+    from sidmint.execution.making import open_engine
+    from sidmint.progress import on_terminal
     from sidmint.publishing.verify import verify as verify_registry
 
-    found = verify_registry(open_store(), version, open_workspace().layout.champion)
+    here = open_workspace()
+    with open_engine(here.params.execution) as engine:
+        found = verify_registry(open_store(), version, here.layout.champion, on_terminal, engine)
 
     def render() -> None:
         for problem in found.problems:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sidmint.artifacts import Artifacts
     from sidmint.layout import Layout
     from sidmint.params import Params
@@ -46,18 +48,23 @@ def open_workspace() -> Workspace:
     return Workspace(find_workspace(Path(os.environ.get(VARIABLE) or ".")))
 
 
-def item_titles() -> dict[str, str]:
-    """Titles of the workspace's items by id; none where ingest has not run, or found no titles."""
+def item_titles(item_ids: Sequence[str]) -> dict[str, str]:
+    """Titles of these items by id, read from the workspace's catalogue.
+
+    None for an item that it does not have; none at all where ingest has not run or found no titles.
+    """
+    import polars as pl
+
     from sidmint.errors import BadInput
 
     try:
-        items = open_workspace().artifacts.items()
+        items = open_workspace().artifacts.scan("ingest", "items")
     except BadInput:
         return {}
-    if "title" not in items.columns:
+    if "title" not in items.collect_schema():
         return {}
-    titles = items["title"].fill_null("").to_list()
-    return dict(zip(items["item_id"].to_list(), titles, strict=True))
+    asked = items.filter(pl.col("item_id").is_in(list(item_ids)))
+    return dict(asked.select("item_id", pl.col("title").fill_null("")).collect().rows())
 
 
 def open_store() -> VersionStore:

@@ -27,7 +27,7 @@ from sidmint.diagnostics.overlap import (
 )
 from sidmint.diagnostics.reconstruction import Reconstruction, reconstruction
 from sidmint.diagnostics.robustness import Robustness, robustness, robustness_sweep
-from sidmint.diagnostics.stability import Stability, stability
+from sidmint.diagnostics.stability import Stability, stability, stability_of_blocks
 from sidmint.diagnostics.utilization import Branching, Utilization, branching, utilization
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "reconstruction",
     "Stability",
     "stability",
+    "stability_of_blocks",
     "alignment",
     "renamed",
 ]

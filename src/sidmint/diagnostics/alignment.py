@@ -34,8 +34,10 @@ def alignment(champion: Ints, candidate: Ints, sizes: Sequence[int]) -> Names:
             f"alignment wants two code tables of one shape, got {champion.shape} and "
             f"{candidate.shape}; keep the items that both versions have, in one order"
         )
+    each = np.ones(len(champion), dtype=np.int64)
     return tuple(
-        _names(champion[:, level], candidate[:, level], size) for level, size in enumerate(sizes)
+        names_of_pairs(champion[:, level], candidate[:, level], each, size)
+        for level, size in enumerate(sizes)
     )
 
 
@@ -44,7 +46,10 @@ def renamed(codes: Ints, names: Names) -> Ints:
     return np.stack([each[codes[:, level]] for level, each in enumerate(names)], axis=1)
 
 
-def _names(champion: Ints, candidate: Ints, size: int) -> npt.NDArray[np.int32]:
+def names_of_pairs(
+    champion: Ints, candidate: Ints, counts: npt.NDArray[np.int64], size: int
+) -> npt.NDArray[np.int32]:
+    """`alignment` of one level whose items are counted: `counts` (n,) have those two codes (n,)."""
     from scipy.optimize import linear_sum_assignment
 
     named = champion < size  # a larger champion's further codes are no names in this codebook
@@ -52,7 +57,7 @@ def _names(champion: Ints, candidate: Ints, size: int) -> npt.NDArray[np.int32]:
     ours, our_row = np.unique(candidate[named], return_inverse=True)
     theirs, their_row = np.unique(champion[named], return_inverse=True)
     together: npt.NDArray[np.int64] = np.zeros((len(ours), len(theirs)), dtype=np.int64)
-    np.add.at(together, (our_row, their_row), 1)
+    np.add.at(together, (our_row, their_row), counts[named])
     # An item kept outweighs all names kept; among equals a name of its own is one more.
     weights = together * (size + 1) + (ours[:, None] == theirs)
     rows, columns = linear_sum_assignment(weights, maximize=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,15 @@ def open_shards(folder: Path) -> Shards:
         for index in range(len(manifest.parts)):
             problems += _part_problems(folder, index, manifest)
     if problems:
-        others = len(problems) - _MOST_SAID
-        said = "; ".join(problems[:_MOST_SAID]) + (f"; and {others} more" if others > 0 else "")
-        raise BadInput(f"{said}. Put the parts back as they were, or write the table again")
+        raise BadInput(
+            f"{_some_of(problems)}. Put the parts back as they were, or write the table again"
+        )
     return Shards(folder, manifest)
+
+
+def _some_of(problems: Sequence[str]) -> str:
+    others = len(problems) - _MOST_SAID
+    return "; ".join(problems[:_MOST_SAID]) + (f"; and {others} more" if others > 0 else "")
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,24 @@ def verify_part(task: PartToVerify) -> tuple[str, ...]:
     """What is wrong with one part: its bytes, its first and last key, its order."""
     try:
         if digest(task.path) != task.part.sha256:
-            return (f"{task.path} holds other bytes than were written", *_wrong_keys(task))
+            return (f"{task.path} holds other bytes than were written", *wrong_keys(task))
     except OSError as error:
         return (f"{task.path} cannot be read: {error.strerror}",)
-    return tuple(_wrong_keys(task))
+    return tuple(wrong_keys(task))
 
 
-def _wrong_keys(task: PartToVerify) -> Iterator[str]:
+def verified_digest(folder: Path, engine: Engine, track: Track = silent) -> str:
+    """SHA-256 of the parts.json in `folder`, which stands for the table: every part was read.
+
+    `BadInput` names the part, and the row where there is one, that is not what parts.json says.
+    """
+    problems = verify(open_shards(folder), engine, track)
+    if problems:
+        raise BadInput(f"{_some_of(problems)}. Put the parts back, or write the table again")
+    return digest(folder / PARTS)
+
+
+def wrong_keys(task: PartToVerify) -> Iterator[str]:
     """At most one row that is out of order, and keys at the ends that are others."""
     last: Key | None = None
     first: Key | None = None

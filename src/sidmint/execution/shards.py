@@ -10,7 +10,7 @@ cut in the same places is the same bytes; rows joined again are the same whereve
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,10 +117,11 @@ class Shards:
         """The file of part `index`."""
         return self.folder / part_name(index)
 
-    def frames(self) -> Iterator[pl.DataFrame]:
-        """Its parts one after another, one of them in memory at a time."""
+    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """Its parts one after another, one of them in memory at a time; or `columns` of them."""
+        only = None if columns is None else list(columns)
         for index in range(len(self.parts)):
-            yield pl.read_parquet(self.path(index))
+            yield pl.read_parquet(self.path(index), columns=only)
 
     def groups(self) -> Iterator[pl.DataFrame]:
         """Its rows in their order, cut so that rows of one key come together.
@@ -146,20 +147,67 @@ class Shards:
         Only parts whose range holds one of them are opened, and of those only row groups that
         may. `BadInput` for keys of another type than the column's.
         """
+        found = [
+            # The range is what lets Polars leave row groups out; it does not for a list of keys.
+            self._in_range(index, here[0], here[-1])
+            .filter(pl.col(self.form.key).is_in(here))
+            .collect()
+            for index, here in self.keys_by_part(keys).items()
+        ]
+        return pl.concat(found) if found else self._no_rows()
+
+    def keys_by_part(self, keys: Iterable[Key]) -> dict[int, list[Key]]:
+        """Which parts may hold one of `keys`, and which of them, rising, each may hold."""
         wanted = sorted_keys(keys, type(self.parts[0].first), self.form.key)
-        found = []
+        found = {}
         for index, part in enumerate(self.parts):
             here = wanted[bisect_left(wanted, part.first) : bisect_right(wanted, part.last)]
             if here:
-                found.append(self._rows(index, here))
-        return pl.concat(found) if found else pl.read_parquet(self.path(0), n_rows=0)
+                found[index] = here
+        return found
 
-    def _rows(self, index: int, keys: list[Key]) -> pl.DataFrame:
-        # The range is what lets Polars leave row groups out; it does not for a list of keys.
-        column = pl.col(self.form.key)
-        in_range = column.is_between(pl.lit(keys[0]), pl.lit(keys[-1]))
-        rows = pl.scan_parquet(self.path(index)).filter(in_range & column.is_in(keys))
-        return rows.collect()
+    def between(self, first: Key, last: Key) -> pl.DataFrame:
+        """The rows whose key lies from `first` to `last`, both included, sorted by key.
+
+        Read are row groups that may hold one of them.
+        """
+        found = [
+            self._in_range(index, first, last).collect()
+            for index in self.parts_between(first, last)
+        ]
+        return pl.concat(found) if found else self._no_rows()
+
+    def count_between(self, first: Key, last: Key) -> int:
+        """How many rows `between` has; of parts that lie in between as a whole none is read."""
+        cut = self.cut_parts(first, last)
+        whole = set(self.parts_between(first, last)) - set(cut)
+        count = sum(self.parts[index].rows for index in whole)
+        for index in cut:
+            count += self._in_range(index, first, last).select(pl.len()).collect().item()
+        return count
+
+    def cut_parts(self, first: Key, last: Key) -> list[int]:
+        """Those of `parts_between` that may hold other keys too: two at most of unique keys."""
+        return [
+            index
+            for index in self.parts_between(first, last)
+            if self.parts[index].first < first or last < self.parts[index].last  # type: ignore[operator]
+        ]
+
+    def parts_between(self, first: Key, last: Key) -> list[int]:
+        """Which parts may hold a key from `first` to `last`."""
+        return [
+            index
+            for index, part in enumerate(self.parts)
+            if part.first <= last and first <= part.last  # type: ignore[operator]
+        ]
+
+    def _in_range(self, index: int, first: Key, last: Key) -> pl.LazyFrame:
+        in_range = pl.col(self.form.key).is_between(pl.lit(first), pl.lit(last))
+        return pl.scan_parquet(self.path(index)).filter(in_range)
+
+    def _no_rows(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path(0), n_rows=0)
 
 
 def sorted_keys(keys: Iterable[Key], of: type, name: str) -> list[Key]:

@@ -23,11 +23,11 @@ def split(
     """`frame` as a table in `folder`: parts of `shard_rows` rows, the last may have fewer.
 
     `made_of` is a digest of whatever `frame` was made of: parts that a run before it has written
-    of the same are kept. A `DataFrame` is sorted by `key` here. A `LazyFrame`, or frames one
+    of the same are kept. A `DataFrame` is sorted by `key` here. A `LazyFrame`, and frames one
     after another, come in the order of `key` already and are read a part at a time, so that they
     may be larger than memory.
 
-    Raises what `ShardWriter` does; so rows that are not in order are named.
+    Raises what `ShardWriter` does; so what does not come in order is named with its row.
     """
     batches: Iterable[pl.DataFrame]
     if isinstance(frame, pl.LazyFrame):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -17,14 +18,25 @@ from sidmint.artifacts import Artifacts
 from sidmint.contracts import Items, SemanticIds, require_columns
 from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused
+from sidmint.execution.engine import Engine, InThisProcess
+from sidmint.execution.shards import PARTS, Shards, part_name, read_manifest
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout
-from sidmint.publishing.files import NEIGHBOURS, copy_regular
+from sidmint.progress import Track, silent
+from sidmint.publishing.by_id import write_by_id
+from sidmint.publishing.files import NEIGHBOURS, copy_hashed, copy_regular
 from sidmint.publishing.judged import JUDGED, changes, fingerprints
 from sidmint.publishing.judging import measured
+from sidmint.publishing.tables import BY_ID, table_path
+from sidmint.publishing.versions import IdLayout
 
 FORMAT = 1
 """Version of the manifest's own form."""
+
+_HERE = InThisProcess()
+
+Listed = dict[str, str | int]
+"""What a manifest says of a file: `sha256` and `bytes`."""
 
 
 def collect_metrics(artifacts: Artifacts, tokenizer: str) -> dict[str, float]:
@@ -52,10 +64,15 @@ class Contents:
     """SHA-256 of the files that a release holds beside what was judged, by their path in it."""
 
 
-def contents(artifacts: Artifacts, tokenizer: str) -> Contents:
-    """What would be published of `tokenizer` now. `BadInput` where something is missing."""
+def contents(
+    artifacts: Artifacts, tokenizer: str, engine: Engine = _HERE, track: Track = silent
+) -> Contents:
+    """What would be published of `tokenizer` now. `BadInput` where something is missing.
+
+    `engine` checks the parts of tables that lie in parts.
+    """
     beside = {name: digest(path) for name, path in _beside(artifacts, tokenizer).items()}
-    return Contents(tokenizer, fingerprints(artifacts, tokenizer), beside)
+    return Contents(tokenizer, fingerprints(artifacts, tokenizer, engine, track), beside)
 
 
 def _beside(artifacts: Artifacts, tokenizer: str) -> dict[str, Path]:
@@ -69,38 +86,66 @@ def _beside(artifacts: Artifacts, tokenizer: str) -> dict[str, Path]:
     return files | {path.name: path for path in optional if path.exists()}
 
 
-def fill(folder: Path, artifacts: Artifacts, of: Contents) -> dict[str, Any]:
+def fill(folder: Path, artifacts: Artifacts, of: Contents, track: Track = silent) -> dict[str, Any]:
     """Write the files of a release into the empty `folder`; returns what describes them.
 
-    Each file is hashed where it lies in `folder`: `Refused` if it, or anything that was judged,
-    is no longer what it was when `of` was taken.
+    Each file is hashed where it lies in `folder`, parts of a table while they are copied: `Refused`
+    if one, or anything that was judged, is no longer what it was when `of` was taken. `files` of
+    what is returned lists the parts, so that nobody hashes them again.
     """
     tokenizer = of.tokenizer
-    for each in JUDGED:
-        name = f"{each.stage}/{each.file}"
-        if each.released_as is None or name not in of.fingerprints:
-            continue
-        source = artifacts.folder(each.stage, None if each.shared else tokenizer) / each.file
-        _copy(source, folder / each.released_as, of.fingerprints[name], tokenizer)
+    parts = _copy_judged(folder, artifacts, of, track)
     sources = _beside(artifacts, tokenizer)
     for name, wanted in of.beside.items():
         _copy(sources.get(name, artifacts.layout.root / name), folder / name, wanted, tokenizer)
     (folder / "metrics.json").write_text(dump_json(collect_metrics(artifacts, tokenizer)), "utf-8")
+    table = table_path(folder)
     described = {
         "format": FORMAT,
         "sidmint_version": __version__,
         "tokenizer": tokenizer,
-        **describe_table(folder / "sids.parquet", artifacts.json("train", "tokenizer", tokenizer)),
-        "neighbours": _neighbours(folder / "sids.parquet", artifacts),
+        **describe_table(table, artifacts.json("train", "tokenizer", tokenizer)),
+        "neighbours": _neighbours(table, artifacts),
         "catalogue_digest": _catalogue_digest(artifacts),
         "dvc_lock_sha256": of.beside.get("dvc.lock"),
         "raw": raw_outputs(artifacts.layout),
         **_git_state(artifacts.layout.root),
     }
-    moved = changes(of.fingerprints, fingerprints(artifacts, tokenizer))
+    if table.is_dir():
+        parts |= _sorted_by_id(table, described, track)
+    moved = changes(*_read_again(artifacts, of))
     if moved:
         raise _changed(moved[0].removeprefix("stale verdict: "), tokenizer)
-    return described
+    return {**described, "files": parts}
+
+
+def _copy_judged(
+    folder: Path, artifacts: Artifacts, of: Contents, track: Track
+) -> dict[str, Listed]:
+    """Copy what a release holds of `JUDGED`; the parts of tables among it, as `files`."""
+    parts: dict[str, Listed] = {}
+    for each in JUDGED:
+        name = next((n for n in (each.name, each.parts) if n in of.fingerprints), None)
+        if each.released_as is None or name is None:
+            continue
+        source = artifacts.folder(each.stage, None if each.shared else of.tokenizer) / each.file
+        target, wanted = folder / each.released_as, of.fingerprints[name]
+        if name == each.name:
+            _copy(source, target, wanted, of.tokenizer)
+        else:
+            folders = (source.with_suffix(""), target.with_suffix(""))
+            parts |= _copy_parts(*folders, wanted, of.tokenizer, track)
+    return parts
+
+
+def _read_again(artifacts: Artifacts, of: Contents) -> tuple[dict[str, str], dict[str, str]]:
+    """Fingerprints as they were and as they are, without those of parts that were copied.
+
+    Each of these was compared with a manifest that was judged while it was copied.
+    """
+    copied = {each.parts for each in JUDGED if each.released_as} & of.fingerprints.keys()
+    before = {name: sha256 for name, sha256 in of.fingerprints.items() if name not in copied}
+    return before, fingerprints(artifacts, of.tokenizer, without=of.fingerprints.keys() - before)
 
 
 def _copy(source: Path, target: Path, wanted: str, tokenizer: str) -> None:
@@ -108,6 +153,38 @@ def _copy(source: Path, target: Path, wanted: str, tokenizer: str) -> None:
     copy_regular(source, target)
     if digest(target) != wanted:
         raise _changed(f"{source.name} has other bytes", tokenizer)
+
+
+def _copy_parts(
+    source: Path, target: Path, wanted: str, tokenizer: str, track: Track
+) -> dict[str, Listed]:
+    """Copy a table in parts whose parts.json has the digest `wanted`; its parts, as `files`."""
+    _copy(source / PARTS, target / PARTS, wanted, tokenizer)
+    shards = Shards(target, read_manifest(target / PARTS))
+    for index, part in enumerate(track(shards.parts, f"copying {target.name}")):
+        name = part_name(index)
+        if copy_hashed(source / name, target / name) != part.sha256:
+            raise _changed(f"{source.name}/{name} has other bytes", tokenizer)
+    return _listed(shards)
+
+
+def _sorted_by_id(table: Path, described: Mapping[str, Any], track: Track) -> dict[str, Listed]:
+    """Write the table once more, sorted by Semantic ID; its parts, as `files`."""
+    shards = Shards(table, read_manifest(table / PARTS))
+    ids = IdLayout.parse(described["semantic_ids"])
+    if ids is None:
+        raise BadInput(f"{described['semantic_ids']} describes no ids that a reader could follow")
+    # Beside the release: whatever lies there is a draft, and goes with the next writer.
+    with TemporaryDirectory(dir=table.parent.parent) as scratch:
+        made = write_by_id(shards, ids, table.with_name(BY_ID), Path(scratch), track)
+    return {} if made is None else _listed(made)
+
+
+def _listed(shards: Shards) -> dict[str, Listed]:
+    return {
+        f"{shards.folder.name}/{part_name(index)}": {"sha256": part.sha256, "bytes": part.num_bytes}
+        for index, part in enumerate(shards.parts)
+    }
 
 
 def _changed(what: str, tokenizer: str) -> Refused:
@@ -118,33 +195,52 @@ def _changed(what: str, tokenizer: str) -> Refused:
 
 
 def describe_table(table: Path, tokenizer: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader of sids.parquet needs to know and its columns do not say.
+    """What a reader of sids.parquet, or of its parts in the folder `table`, needs to know.
 
-    `columns` are the parts of a Semantic ID in their order, `sizes[l]` how many codes level
-    l + 1 may take, and `suffix_size` how many values the last part has (0: no such part).
+    And what its columns do not say: `columns` are the parts of a Semantic ID in their order,
+    `sizes[l]` how many codes level l + 1 may take, and `suffix_size` how many values the last part
+    has (0: no such part). Parts are read one after another.
     """
-    frame = pl.read_parquet(table)
     where = f"the table of {table.parent.name}"
+    names, num_items, pieces = _opened(table)
     require_columns(
-        frame, [SemanticIds.ITEM_ID, SemanticIds.SUFFIX, SemanticIds.SEMANTIC_ID], where
+        pl.DataFrame(schema=names),
+        [SemanticIds.ITEM_ID, SemanticIds.SUFFIX, SemanticIds.SEMANTIC_ID],
+        where,
     )
-    levels = sum(column.startswith("code_") for column in frame.columns)
+    levels = sum(column.startswith("code_") for column in names)
     columns = [SemanticIds.code(level) for level in range(1, levels + 1)]
-    require_columns(frame, columns, where)
+    require_columns(pl.DataFrame(schema=names), columns, where)
     sizes = list(tokenizer.get("sizes") or tokenizer.get("config", {}).get("sizes") or ())
     if not levels or len(sizes) != levels:
         raise BadInput(f"sids.parquet has {levels} levels, but tokenizer.json names sizes {sizes}")
-    suffixed = _is_suffixed(frame, levels)
+    highest, counts = 0, set[int]()
+    for piece in pieces([SemanticIds.SUFFIX, SemanticIds.SEMANTIC_ID]):
+        highest = max(highest, int(piece[SemanticIds.SUFFIX].max() or 0))  # type: ignore[arg-type]
+        counts |= _num_parts(piece[SemanticIds.SEMANTIC_ID])
+    suffixed = _is_suffixed(counts, levels)
     return {
-        "num_items": frame.height,
+        "num_items": num_items,
         "semantic_ids": {
             "levels": levels,
             "sizes": sizes,
-            "suffix_size": int(frame[SemanticIds.SUFFIX].max() or 0) + 1 if suffixed else 0,  # type: ignore[arg-type]
+            "suffix_size": highest + 1 if suffixed else 0,
             "columns": [*columns, SemanticIds.SUFFIX] if suffixed else columns,
             "separator": "-",
         },
     }
+
+
+Pieces = Callable[[list[str]], Iterator[pl.DataFrame]]
+
+
+def _opened(table: Path) -> tuple[list[str], int, Pieces]:
+    """Its columns, how many rows it has, and some of its columns a piece at a time."""
+    if table.is_dir():
+        shards = Shards(table, read_manifest(table / PARTS))
+        return [name for name, _ in shards.form.columns], shards.num_rows, shards.frames
+    frame = pl.read_parquet(table)
+    return frame.columns, frame.height, lambda columns: iter([frame.select(columns)])
 
 
 def describe_neighbours(embedding: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,9 +264,16 @@ def describe_neighbours(embedding: Mapping[str, Any]) -> dict[str, Any]:
 
 def _neighbours(table: Path, artifacts: Artifacts) -> dict[str, Any]:
     described = describe_neighbours(artifacts.json("embed", "embed"))
-    listed = pl.read_parquet(table, columns=[SemanticIds.ITEM_ID])[SemanticIds.ITEM_ID]
-    indexed = artifacts.items()[Items.ITEM_ID]
-    if not listed.equals(indexed) or described["num_items"] != len(indexed):
+    catalogue = artifacts.scan("ingest", "items").select(Items.ITEM_ID)
+    num_items = catalogue.select(pl.len()).collect().item()
+    _, num_listed, pieces = _opened(table)
+    same = num_items == num_listed == described["num_items"]
+    start = 0
+    for piece in pieces([SemanticIds.ITEM_ID]) if same else ():
+        indexed = catalogue.slice(start, piece.height).collect()
+        same &= piece[SemanticIds.ITEM_ID].equals(indexed[Items.ITEM_ID])
+        start += piece.height
+    if not same:
         raise BadInput(
             "sids.parquet, the catalogue and the index of neighbours list other items than each "
             "other; `sidmint run` brings every stage up to date"
@@ -178,9 +281,13 @@ def _neighbours(table: Path, artifacts: Artifacts) -> dict[str, Any]:
     return described
 
 
-def _is_suffixed(frame: pl.DataFrame, levels: int) -> bool:
-    parts = frame[SemanticIds.SEMANTIC_ID].drop_nulls().str.count_matches("-", literal=True) + 1
-    counts = set(parts.unique().to_list())
+def _num_parts(ids: pl.Series) -> set[int]:
+    parts = ids.drop_nulls().str.count_matches("-", literal=True) + 1
+    return set(parts.unique().to_list())
+
+
+def _is_suffixed(counts: set[int], levels: int) -> bool:
+    """Whether ids of so many parts have a suffix behind their codes."""
     if not counts <= {levels} and not counts <= {levels + 1}:
         raise BadInput(
             f"semantic_id wants {levels} parts, or {levels + 1} with a suffix, the same in every "
@@ -195,7 +302,9 @@ def _catalogue_digest(artifacts: Artifacts) -> str:
         found = artifacts.json("ingest", "profile").get("digest")
         if found:
             return str(found)
-    return digest(artifacts.folder("ingest") / "items.parquet")
+    items = artifacts.folder("ingest") / "items.parquet"
+    parts = items.with_suffix("") / PARTS
+    return digest(parts if parts.is_file() else items)
 
 
 def raw_outputs(layout: Layout) -> dict[str, dict[str, Any]]:

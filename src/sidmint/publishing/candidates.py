@@ -9,15 +9,18 @@ from typing import Any
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import TOKENIZER_STAGES, describe_metric
 from sidmint.errors import BadInput, Refused
+from sidmint.execution.engine import Engine, InThisProcess
 from sidmint.gate.verdict import Verdict
 from sidmint.params import Params
+from sidmint.progress import Track, silent
 from sidmint.publishing.bundle import Contents, collect_metrics, contents
-from sidmint.publishing.judged import changes
+from sidmint.publishing.judged import changes, table_of
 from sidmint.publishing.judging import basis, contradictions
 from sidmint.publishing.opening import open_registry
 from sidmint.publishing.snapshot import champion_sha256, release_sha256
 from sidmint.yaml_files import parse_yaml
 
+_HERE = InThisProcess()
 _BUILDING = tuple(stage for stage in TOKENIZER_STAGES if stage != "gate")
 """The gate is left out: whether it judged by today's thresholds, the verdict itself says."""
 
@@ -42,7 +45,7 @@ class Candidate:
     @property
     def table_sha256(self) -> str:
         """Digest of its table."""
-        return self.contents.fingerprints["assign/sids.parquet"]
+        return table_of(self.contents.fingerprints)
 
     @property
     def verdict_sha256(self) -> str:
@@ -60,24 +63,32 @@ class Candidate:
         return (*self.refusals, *self.broken)
 
 
-def examine(params: Params, artifacts: Artifacts, tokenizer: str) -> Candidate:
-    """The candidate of `tokenizer`.
+def examine(
+    params: Params,
+    artifacts: Artifacts,
+    tokenizer: str,
+    engine: Engine = _HERE,
+    track: Track = silent,
+) -> Candidate:
+    """The candidate of `tokenizer`; `engine` checks the parts of tables that lie in parts.
 
     `BadInput` if a file that the verdict rests on is missing, or if the verdict contradicts
     itself.
     """
     path = artifacts.layout.stage("gate", tokenizer) / "verdict.json"
     verdict = Verdict.from_dict(artifacts.json("gate", "verdict", tokenizer), str(path))
-    found = contents(artifacts, tokenizer)
+    found = contents(artifacts, tokenizer, engine, track)
     return Candidate(
         contents=found,
         judged_against=verdict.champion,
         refusals=verdict.blocked_by,
-        broken=tuple(_broken(params, artifacts, verdict, found)),
+        broken=tuple(_broken(params, artifacts, verdict, found, engine)),
     )
 
 
-def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Contents) -> list[str]:
+def _broken(
+    params: Params, artifacts: Artifacts, verdict: Verdict, found: Contents, engine: Engine
+) -> list[str]:
     """Why `verdict` is not one on what is there, under today's parameters and champion."""
     tokenizer = found.tokenizer
     reasons = _outdated(artifacts, tokenizer)
@@ -90,7 +101,7 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
             "stale verdict: the gate section of params.yaml was changed after it; `sidmint run` "
             "judges again"
         )
-    if verdict.table_sha256 != found.fingerprints["assign/sids.parquet"]:
+    if verdict.table_sha256 != table_of(found.fingerprints):
         reasons.append("stale verdict: it judged another table; `sidmint run` judges this one")
     reasons += changes(verdict.artifacts, found.fingerprints)
     store = open_registry(artifacts.layout, params.registry.path)
@@ -99,8 +110,8 @@ def _broken(params: Params, artifacts: Artifacts, verdict: Verdict, found: Conte
         # Somebody published since, which the store says when the pointer is to move.
         return reasons
     if champion is not None:
-        known = release_sha256(store.release(champion.version), champion)
-        if known != verdict.champion_sha256 or known != champion_sha256(artifacts.layout):
+        known = release_sha256(store.release(champion.version), champion, engine)
+        if known != verdict.champion_sha256 or known != champion_sha256(artifacts.layout, engine):
             reasons.append(
                 f"stale verdict: what data/champion.json and data/champion say of "
                 f"{champion.version} is not what the registry holds; `sidmint run` brings it from "
@@ -118,7 +129,11 @@ def choose(
 
 
 def examine_asked(
-    params: Params, artifacts: Artifacts, tokenizer: str | None
+    params: Params,
+    artifacts: Artifacts,
+    tokenizer: str | None,
+    engine: Engine = _HERE,
+    track: Track = silent,
 ) -> tuple[Candidate, ...]:
     """The named tokenizer's candidate, else every one's, sorted by name."""
     known = params.train.tokenizers
@@ -128,7 +143,7 @@ def examine_asked(
             f"{', '.join(known)}"
         )
     names = sorted(known) if tokenizer is None else [tokenizer]
-    return tuple(examine(params, artifacts, name) for name in names)
+    return tuple(examine(params, artifacts, name, engine, track) for name in names)
 
 
 def lead(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import takewhile
 from typing import Any, Literal
 
-import numpy as np
-import polars as pl
-
 from sidmint.contracts import SemanticIds, describe_metric
-from sidmint.diagnostics import Stability, stability
+from sidmint.diagnostics import Stability
 from sidmint.errors import BadInput
 from sidmint.gate.loosening import ThresholdChange, threshold_changes
 from sidmint.gate.thresholds import GateParams
-from sidmint.publishing.lookup import read_table
+from sidmint.publishing.published_rows import open_rows
+from sidmint.publishing.table_changes import ItemChanges, code_stability, pairs_of, table_changes
 from sidmint.publishing.versions import Release
 from sidmint.settings import parse_settings
 from sidmint.yaml_files import parse_yaml
 
-_MOST_EXAMPLES = 10
 _RAW = "data/raw"
+
+Titles = Callable[[Sequence[str]], Mapping[str, str]]
+"""Titles of some items by id; of those that have one."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,6 @@ class MetricChange:
     after: float | None
     change: Literal["better", "worse"] | None
     """None where neither way is better, or where one side is missing."""
-
-
-@dataclass(frozen=True)
-class ItemChanges:
-    """Item ids, sorted. `moved`: in both, under another Semantic ID."""
-
-    num_before: int
-    num_after: int
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    moved: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -107,14 +95,20 @@ class Difference:
     """The same, had each level's codes the names that most items know them by."""
 
 
-def compare(before: Release, after: Release, titles: Mapping[str, str] | None = None) -> Difference:
+def compare(before: Release, after: Release, titles: Titles | None = None) -> Difference:
     """Everything that differs between two versions; equal metrics and parameters are left out.
 
-    `titles` (item id -> title) name the examples; a release itself holds none.
+    `titles` name the examples; a release itself holds none. Tables in parts are read a part at a
+    time.
     """
-    old, new = read_table(before), read_table(after)
-    items = item_changes(old, new)
-    codes = code_stability(old, new)
+    old, new = open_rows(before), open_rows(after)
+    changes = table_changes(pairs_of(old, new))
+    items = changes.items
+    named = titles([item for item, *_ in changes.farthest]) if titles else {}
+    levels = old.code_columns
+    codes = None
+    if levels == new.code_columns:
+        codes = code_stability(pairs_of(old, new, (SemanticIds.ITEM_ID, *levels)), levels)
     return Difference(
         before=before.version,
         after=after.version,
@@ -124,7 +118,10 @@ def compare(before: Release, after: Release, titles: Mapping[str, str] | None = 
         revisions=param_changes(asdict(revision(before)), asdict(revision(after))),
         items=items,
         turnover=_turnover(items),
-        examples=_examples(old, new, items.moved, titles or {}),
+        examples=tuple(
+            MovedItem(item, named.get(item) or None, was, now)
+            for item, was, now in changes.farthest
+        ),
         codes=codes,
         churn=codes.churn if codes else None,
         aligned_churn=codes.aligned_churn if codes else None,
@@ -173,69 +170,13 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def item_changes(before: pl.DataFrame, after: pl.DataFrame) -> ItemChanges:
-    """Which items came, went, or have another Semantic ID now."""
-    key, sid = SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID
-    both = before.select(key, sid).join(after.select(key, sid), on=key, suffix="_after")
-    moved = both.filter(pl.col(sid).ne_missing(pl.col(f"{sid}_after")))
-    return ItemChanges(
-        num_before=before.height,
-        num_after=after.height,
-        added=_ids(after.join(before, on=key, how="anti")),
-        removed=_ids(before.join(after, on=key, how="anti")),
-        moved=_ids(moved),
-    )
-
-
-def changed_ids(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """The items of `item_changes` with their ids: `item_id`, `change`, `before`, `after`.
-
-    Sorted by item; `change` is added, removed or moved, and an id that is not there is null.
-    """
-    key, sid = SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID
-    sides = [
-        table.select(key, pl.col(sid).alias(name), pl.lit(True).alias(f"in_{name}"))
-        for table, name in ((before, "before"), (after, "after"))
-    ]
-    both = sides[0].join(sides[1], on=key, how="full", coalesce=True)
-    change = (
-        pl.when(pl.col("in_before").is_null())
-        .then(pl.lit("added"))
-        .when(pl.col("in_after").is_null())
-        .then(pl.lit("removed"))
-        .when(pl.col("before").ne_missing(pl.col("after")))
-        .then(pl.lit("moved"))
-    )
-    found = both.with_columns(change=change).drop_nulls("change").sort(key)
-    return found.select(key, "change", "before", "after")
-
-
 def _turnover(items: ItemChanges) -> Turnover:
-    num_both = items.num_before - len(items.removed)
+    num_both = items.num_before - items.num_removed
     return Turnover(
-        added=len(items.added) / max(items.num_after, 1),
-        removed=len(items.removed) / max(items.num_before, 1),
-        moved=len(items.moved) / max(num_both, 1),
+        added=items.num_added / max(items.num_after, 1),
+        removed=items.num_removed / max(items.num_before, 1),
+        moved=items.num_moved / max(num_both, 1),
     )
-
-
-def _examples(
-    before: pl.DataFrame, after: pl.DataFrame, moved: tuple[str, ...], titles: Mapping[str, str]
-) -> tuple[MovedItem, ...]:
-    """Sorted by how few leading parts of the two ids agree, then by item id."""
-    key, sid = SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID
-    old, new = (dict(table.select(key, sid).iter_rows()) for table in (before, after))
-    pairs = [(item, old[item], new[item]) for item in moved]
-    pairs.sort(key=lambda pair: (_num_shared(pair[1], pair[2]), pair[0]))
-    return tuple(
-        MovedItem(item, titles.get(item) or None, was, now)
-        for item, was, now in pairs[:_MOST_EXAMPLES]
-    )
-
-
-def _num_shared(before: str | None, after: str | None) -> int:
-    parts = zip((before or "").split("-"), (after or "").split("-"), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
 def revision(release: Release) -> Revision:
@@ -279,30 +220,6 @@ def thresholds_of(params: Any) -> GateParams:
     params = params if isinstance(params, dict) else {}
     gate: GateParams = parse_settings(GateParams, params.get("gate") or {}, "params.yaml")
     return gate if params.get("recommend") is not None else gate.without_recommender()[0]
-
-
-def code_stability(before: pl.DataFrame, after: pl.DataFrame) -> Stability | None:
-    """`diagnostics.stability` of two published tables over the items that both have.
-
-    Suffixes are left out: they count items in a bucket and mean nothing by themselves.
-    """
-    columns = [column for column in before.columns if column.startswith("code_")]
-    if columns != [column for column in after.columns if column.startswith("code_")]:
-        return None
-    key = SemanticIds.ITEM_ID
-    both = before.select(key, *columns).join(
-        after.select(key, *columns), on=key, suffix="_after", maintain_order="left"
-    )
-    both = both.drop_nulls()
-    if both.is_empty():
-        return None
-    old = both.select(columns).to_numpy().astype(np.int32)
-    new = both.select([f"{column}_after" for column in columns]).to_numpy().astype(np.int32)
-    return stability(old, new)
-
-
-def _ids(frame: pl.DataFrame) -> tuple[str, ...]:
-    return tuple(sorted(frame[SemanticIds.ITEM_ID].to_list()))
 
 
 def published_params(release: Release) -> dict[Any, Any]:

@@ -3,7 +3,8 @@
 `index-json` is the index of LETTER, LC-Rec and MiniOneRec, {"item": ["<a_12>", "<b_7>", ...], ...};
 `csv` and `parquet` are the columns of sids.parquet; a delta says what two versions do not share;
 `item-vectors` are what the recommender of a version knows of its items, for `embed.collaborative`.
-Equal tables give equal bytes. `sidmint inspect` reads the first three back.
+Equal tables give equal bytes. `sidmint inspect` reads the first three back. A table in parts is
+read a part at a time; of a delta, what changed is in memory.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import polars as pl
 
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
+from sidmint.execution.joining import join
 from sidmint.json_text import dump_json
-from sidmint.publishing.difference import changed_ids
-from sidmint.publishing.lookup import read_table
 from sidmint.publishing.new_file import Write, require_free, write_new
+from sidmint.publishing.published_rows import PublishedRows, open_rows
 from sidmint.publishing.store import VersionStore
+from sidmint.publishing.table_changes import MOST_LISTED, all_changed_ids, pairs_of
+from sidmint.publishing.tables import TABLE_FILE, TableParts, in_parts
 from sidmint.publishing.versions import Release
 from sidmint.semantic_ids import LETTERS
 
@@ -116,7 +119,7 @@ def index_json(release: Release, token: str = TOKEN) -> Write:
     for one that gives two codes one token, for more levels than letters, and for an item without
     an id.
     """
-    table, columns = _table(release), release.ids.columns
+    columns = release.ids.columns
     texts = [
         _tokens(token, level, size) for level, size in enumerate(release.ids.part_sizes, start=1)
     ]
@@ -126,13 +129,24 @@ def index_json(release: Release, token: str = TOKEN) -> Write:
             f"--prefix-format {token!r} writes {shared} for two codes; part level and code, like "
             f"{TOKEN}"
         )
-    tokens = [texts[level].gather(table[column]) for level, column in enumerate(columns)]
-    keys = pl.Series("key", [json.dumps(item, ensure_ascii=False) for item in table["item_id"]])
-    listed = pl.DataFrame([keys, *(each.alias(str(n)) for n, each in enumerate(tokens))])
-    form = "{}: [" + ", ".join(["{}"] * len(tokens)) + "]"
-    lines = listed.select(pl.format(form, *listed.columns)).to_series()
+    rows = _whole_rows(release)
 
-    return lambda path: _write_text(path, "{\n" + ",\n".join(lines.to_list()) + "\n}\n")
+    def lines(piece: pl.DataFrame) -> list[str]:
+        tokens = [texts[level].gather(piece[column]) for level, column in enumerate(columns)]
+        keys = pl.Series("key", [json.dumps(item, ensure_ascii=False) for item in piece["item_id"]])
+        listed = pl.DataFrame([keys, *(each.alias(str(n)) for n, each in enumerate(tokens))])
+        form = "{}: [" + ", ".join(["{}"] * len(tokens)) + "]"
+        return listed.select(pl.format(form, *listed.columns)).to_series().to_list()
+
+    def write(path: Path) -> None:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            before = "{\n"
+            for piece in rows.pieces([SemanticIds.ITEM_ID, *columns]):
+                file.write(before + ",\n".join(lines(piece)))
+                before = ",\n"
+            file.write("\n}\n")
+
+    return write
 
 
 def csv(release: Release, allow_formulas: bool = False) -> Write:
@@ -143,21 +157,35 @@ def csv(release: Release, allow_formulas: bool = False) -> Write:
     `BadInput`, unless `allow_formulas` says that programs alone will read the file. A spreadsheet
     may still take "1-2-3" for a date and drop the zeros of "007"; Parquet says what is text.
     """
-    table = _table(release)
-    ids = table[SemanticIds.ITEM_ID]
-    risky = ids.filter(ids.str.contains(_FORMULA))
-    if len(risky) and not allow_formulas:
+    rows = _whole_rows(release)
+    risky = _Counted()
+    for piece in rows.pieces([SemanticIds.ITEM_ID]):
+        ids = piece[SemanticIds.ITEM_ID]
+        risky.add(ids.filter(ids.str.contains(_FORMULA)))
+    if risky.count and not allow_formulas:
         raise BadInput(
-            f"{len(risky):,} item ids begin like a formula, the first of them {risky[0]!r}, and a "
-            "spreadsheet that opens the file would run it; write --format parquet, or give "
+            f"{risky.count:,} item ids begin like a formula, the first of them {risky.first!r}, "
+            "and a spreadsheet that opens the file would run it; write --format parquet, or give "
             "--allow-formulas where programs alone read it"
         )
-    return lambda path: table.write_csv(path, line_terminator="\n")
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            for number, piece in enumerate(rows.pieces()):
+                piece.write_csv(file, line_terminator="\n", include_header=number == 0)
+
+    return write
 
 
 def parquet(release: Release) -> Write:
-    """sids.parquet as it was published, byte for byte: the manifest has its sha256."""
-    source = release.intact_file("sids.parquet")
+    """sids.parquet as it was published, byte for byte: the manifest has its sha256.
+
+    Of a table in parts, one file with the rows of all.
+    """
+    if in_parts(release):
+        parts = TableParts(release).intact()
+        return lambda path: join(parts, path)
+    source = release.intact_file(TABLE_FILE)
 
     def write(path: Path) -> None:
         shutil.copyfile(source, path)
@@ -179,6 +207,11 @@ def delta_json(before: Release, after: Release) -> Write:
     Beside it `since` and `version`. Apply it to the older table and the newer one comes out.
     """
     changes = delta(before, after)
+    if len(changes) > MOST_LISTED:
+        raise BadInput(
+            f"{len(changes):,} items changed from {before.version} to {after.version}, and a delta "
+            f"in JSON holds {MOST_LISTED:,} at most; name a .parquet file"
+        )
 
     def listed(change: str) -> list[tuple[str, Any, Any]]:
         return changes.filter(pl.col("change") == change).drop("change").rows()
@@ -204,23 +237,39 @@ def delta_parquet(before: Release, after: Release) -> Write:
 
 def delta(before: Release, after: Release) -> pl.DataFrame:
     """The rows of `delta_parquet`."""
-    return changed_ids(_table(before, whole=False), _table(after, whole=False))
+    return all_changed_ids(pairs_of(open_rows(before), open_rows(after)))
 
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _table(release: Release, whole: bool = True) -> pl.DataFrame:
-    """The published table, its sha256 checked; `whole`: no item lacks an id."""
-    table, columns = read_table(release), release.ids.columns
-    without = table.filter(pl.any_horizontal(pl.col(columns).is_null()))
-    if whole and len(without):
+@dataclass
+class _Counted:
+    """How many items there are of a kind, and the first of them."""
+
+    count: int = 0
+    first: str | None = None
+
+    def add(self, items: pl.Series) -> None:
+        if not self.count and len(items):
+            self.first = items[0]
+        self.count += len(items)
+
+
+def _whole_rows(release: Release) -> PublishedRows:
+    """The rows of `release`, none of which lacks an id."""
+    rows, columns = open_rows(release), release.ids.columns
+    without = _Counted()
+    for piece in rows.pieces([SemanticIds.ITEM_ID, *columns]):
+        lacks = pl.any_horizontal(pl.col(columns).is_null())
+        without.add(piece.filter(lacks)[SemanticIds.ITEM_ID])
+    if without.count:
         raise BadInput(
-            f"{len(without):,} items of {release.version} have no Semantic ID, the first of them "
-            f"{without[SemanticIds.ITEM_ID][0]!r}; an export wants one for every item"
+            f"{without.count:,} items of {release.version} have no Semantic ID, the first of them "
+            f"{without.first!r}; an export wants one for every item"
         )
-    return table
+    return rows
 
 
 def _tokens(form: str, level: int, size: int) -> pl.Series:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from sidmint.disk import sync_file, sync_folder
@@ -50,6 +52,17 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 def copy_regular(source: Path, target: Path) -> None:
     """Copy the bytes of a regular file; `BadInput` if `source` is a link."""
+    _copy(source, target, lambda _: None)
+
+
+def copy_hashed(source: Path, target: Path) -> str:
+    """As `copy_regular`; the SHA-256 of the bytes that were copied, which are read once."""
+    found = hashlib.sha256()
+    _copy(source, target, found.update)
+    return found.hexdigest()
+
+
+def _copy(source: Path, target: Path, see: Callable[[bytes], None]) -> None:
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError as error:
@@ -63,6 +76,7 @@ def copy_regular(source: Path, target: Path) -> None:
         ) from error
     with os.fdopen(descriptor, "rb") as reading, target.open("xb") as writing:
         while block := reading.read(1 << 20):
+            see(block)
             writing.write(block)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sidmint.artifacts import Artifacts
 from sidmint.disk import digest
 from sidmint.errors import BadInput
+from sidmint.execution.checking import verified_digest
+from sidmint.execution.engine import Engine, InThisProcess
+from sidmint.execution.shards import PARTS
+from sidmint.progress import Track, silent
 from sidmint.publishing.files import SOURCES_FILE
 
 MEASURING_STAGES = ("assign", "diagnose", "evaluate", "recommend", "segments")
@@ -16,10 +20,11 @@ MEASURING_STAGES = ("assign", "diagnose", "evaluate", "recommend", "segments")
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file under data/build that a verdict rests on."""
+    """A file under data/build that a verdict rests on; of a table in parts, their folder."""
 
     stage: str
     file: str
+    """Of a table in parts NAME/ is there in place of NAME.parquet."""
     released_as: str | None = None
     """Its path in a release; None where it is judged and not published."""
     shared: bool = False
@@ -27,6 +32,20 @@ class Artifact:
     optional: bool = False
     """May be missing: the recommender where `recommend` is null, a comparison without champion."""
 
+    @property
+    def name(self) -> str:
+        """What a fingerprint calls the file."""
+        return f"{self.stage}/{self.file}"
+
+    @property
+    def parts(self) -> str | None:
+        """What a fingerprint calls the parts.json of the same table; None where it is no table."""
+        stem, _, suffix = self.name.rpartition(".")
+        return f"{stem}/{PARTS}" if suffix == "parquet" else None
+
+
+TABLE = Artifact("assign", "sids.parquet", "sids.parquet")
+"""The table of ids."""
 
 JUDGED = (
     Artifact("ingest", "items.parquet", shared=True),
@@ -37,7 +56,7 @@ JUDGED = (
     Artifact("embed", SOURCES_FILE, SOURCES_FILE, shared=True, optional=True),
     Artifact("train", "tokenizer.safetensors", "tokenizer/tokenizer.safetensors"),
     Artifact("train", "tokenizer.json", "tokenizer/tokenizer.json"),
-    Artifact("assign", "sids.parquet", "sids.parquet"),
+    TABLE,
     Artifact("evaluate", "cases.parquet", "cases.parquet"),
     Artifact(
         "recommend", "recommender.safetensors", "recommender/recommender.safetensors", optional=True
@@ -49,20 +68,44 @@ JUDGED = (
 """Everything that a verdict is about, and everything of a stage that a release contains."""
 
 
-def fingerprints(artifacts: Artifacts, tokenizer: str) -> dict[str, str]:
+_HERE = InThisProcess()
+
+
+def fingerprints(
+    artifacts: Artifacts,
+    tokenizer: str,
+    engine: Engine = _HERE,
+    track: Track = silent,
+    without: Collection[str] = (),
+) -> dict[str, str]:
     """SHA-256 of every file in `JUDGED` for `tokenizer`, by "stage/file".
 
-    `BadInput` names a file that must be there and is not. An optional one that is missing has
-    no entry: that it was missing is part of what was judged.
+    For a table in parts stands its parts.json ("stage/NAME/parts.json"), after `engine` has checked
+    the bytes of every part against it. Files named in `without` are left out.
+
+    `BadInput` names a file that must be there and is not, and the part (and the row where there is
+    one) that is not what parts.json says. An optional file that is missing has no entry: that it
+    was missing is part of what was judged.
     """
     found = {}
     for each in JUDGED:
-        path = artifacts.layout.stage(each.stage, None if each.shared else tokenizer) / each.file
-        if path.is_file():
-            found[f"{each.stage}/{each.file}"] = digest(path)
+        folder = artifacts.layout.stage(each.stage, None if each.shared else tokenizer)
+        path = folder / each.file
+        parts = path.with_suffix("")
+        if each.parts is not None and parts.is_dir():
+            if each.parts not in without:
+                found[each.parts] = verified_digest(parts, engine, track)
+        elif path.is_file():
+            if each.name not in without:
+                found[each.name] = digest(path)
         elif not each.optional:
             raise BadInput(f"{path} is not there; `sidmint run` brings every stage up to date")
     return found
+
+
+def table_of(found: Mapping[str, str]) -> str:
+    """Of fingerprints, the one of the table of ids."""
+    return found.get(TABLE.name) or found[str(TABLE.parts)]
 
 
 def changes(judged: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,9 @@ import polars as pl
 
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
+from sidmint.publishing.published_rows import PublishedRows, open_rows
 from sidmint.publishing.versions import IdLayout, Release
+from sidmint.semantic_ids import format_id
 
 _NUMBER = re.compile(r"\d{1,9}", flags=re.ASCII)
 
@@ -39,15 +41,17 @@ class Found:
 
 
 def lookup(release: Release, item_id: str) -> Found:
-    """The Semantic ID of `item_id` in `release`; `BadInput` if the table has no such item."""
-    table, columns = read_table(release), release.ids.columns
-    rows = table.filter(pl.col(SemanticIds.ITEM_ID) == item_id)
-    if rows.is_empty():
+    """The Semantic ID of `item_id` in `release`; `BadInput` if the table has no such item.
+
+    Of a table in parts, only those are read that may hold the item or one that shares its prefix.
+    """
+    table, columns = open_rows(release), release.ids.columns
+    row = table.row(item_id)
+    if row is None:
         raise BadInput(
-            f"{release.version} has no item {item_id!r} among its {table.height:,} items"
-            f"{look_alikes(table[SemanticIds.ITEM_ID], item_id)}"
+            f"{release.version} has no item {item_id!r} among its {table.num_items:,} items"
+            f"{table.look_alikes(item_id)}"
         )
-    row = rows.row(0, named=True)
     parts = tuple(row[column] for column in columns)
     levels = release.ids.levels
     is_whole = None not in parts
@@ -58,7 +62,7 @@ def lookup(release: Release, item_id: str) -> Found:
         codes=parts[:levels],
         suffix=parts[levels] if len(parts) > levels else None,
         tokens=tokens_of(release.ids, parts) if is_whole else (),
-        siblings=_siblings(table, columns, parts) if is_whole else (),
+        siblings=_siblings(table, parts) if is_whole else (),
     )
 
 
@@ -68,36 +72,8 @@ def items_of(release: Release, semantic_id: str) -> pl.DataFrame:
     "12-7" finds every item below that prefix, "12-7-201" those of a bucket, and with its
     suffix, "12-7-201-0", one item. `BadInput` if that cannot be an id of this version.
     """
-    table, columns = read_table(release), release.ids.columns
     parts = parse_prefix(semantic_id, release.ids.part_sizes, release.version)
-    found = table.filter(
-        pl.all_horizontal([pl.col(c) == part for c, part in zip(columns, parts, strict=False)])
-    )
-    return found.select(SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
-
-
-def read_table(release: Release) -> pl.DataFrame:
-    """The published table: `item_id`, the columns of `release.ids`, `semantic_id`.
-
-    `BadInput` where the file is not such a table.
-    """
-    path = release.intact_file("sids.parquet")
-    texts = (SemanticIds.ITEM_ID, SemanticIds.SEMANTIC_ID)
-    try:
-        table = pl.read_parquet(path)
-        wrong = [name for name in texts if table.schema[name] != pl.String]
-        wrong += [name for name in release.ids.columns if not table.schema[name].is_integer()]
-        if not wrong:
-            return table.cast(dict.fromkeys(release.ids.columns, pl.Int32))
-        reason = f"{', '.join(wrong)} of another type"
-    except KeyError as error:
-        reason = f"no column {error}"
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = f"{error}"
-    raise BadInput(
-        f"{release.where}/sids.parquet is no table of Semantic IDs ({reason}); `sidmint verify "
-        f"{release.version}` says what is damaged"
-    )
+    return open_rows(release).below(parts)
 
 
 def parse_prefix(semantic_id: str, sizes: Sequence[int], version: str) -> tuple[int, ...]:
@@ -121,13 +97,6 @@ def parse_prefix(semantic_id: str, sizes: Sequence[int], version: str) -> tuple[
     return parts
 
 
-def look_alikes(item_ids: pl.Series, wanted: str) -> str:
-    """The end of an error about an unknown item: up to three ids that contain it, or ""."""
-    text = wanted.strip().lower()
-    near = item_ids.filter(item_ids.str.to_lowercase().str.contains(text, literal=True))
-    return f"; there is {', '.join(near.head(3).to_list())}" if text and len(near) else ""
-
-
 def tokens_of(layout: IdLayout, parts: tuple[int, ...]) -> tuple[int, ...]:
     """Each part offset by the sizes of the parts before it: no two levels share a number.
 
@@ -140,11 +109,6 @@ def tokens_of(layout: IdLayout, parts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(tokens)
 
 
-def _siblings(
-    table: pl.DataFrame, columns: Sequence[str], parts: tuple[int, ...]
-) -> tuple[Siblings, ...]:
-    found = []
-    for length in range(1, len(parts) + 1):
-        table = table.filter(pl.col(columns[length - 1]) == parts[length - 1])
-        found.append(Siblings("-".join(map(str, parts[:length])), table.height - 1))
-    return tuple(found)
+def _siblings(table: PublishedRows, parts: tuple[int, ...]) -> tuple[Siblings, ...]:
+    prefixes = (parts[:length] for length in range(1, len(parts) + 1))
+    return tuple(Siblings(format_id(prefix), table.num_below(prefix) - 1) for prefix in prefixes)

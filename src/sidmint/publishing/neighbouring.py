@@ -22,7 +22,7 @@ from sidmint.params import Params
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE
 from sidmint.publishing.fusing import sources_file
-from sidmint.publishing.lookup import read_table
+from sidmint.publishing.tables import read_table
 from sidmint.publishing.versions import Release
 from sidmint.types import Floats
 
@@ -122,7 +122,7 @@ def open_release(release: Release) -> IndexedItems:
     found = IndexedItems(
         version=release.version,
         index=load_index(path),
-        table=read_table(release),
+        table=read_table(release, "a list of neighbours"),
         encoder=described["encoder"],
         tokenizer=manifest["tokenizer"],
         tokenizer_folder=release.whole("tokenizer"),
@@ -138,8 +138,7 @@ def open_build(params: Params, artifacts: Artifacts) -> IndexedItems:
     described = describe_neighbours(artifacts.json("embed", "embed"))
     layout = artifacts.layout
     names = params.train.tokenizers
-    ready = (name for name in names if (layout.stage("assign", name) / "sids.parquet").is_file())
-    tokenizer = next(ready, None)
+    tokenizer = next((name for name in names if artifacts.has_table("assign", "sids", name)), None)
     table = artifacts.items().select(SemanticIds.ITEM_ID)
     if tokenizer is not None:
         artifacts.codes("sids", tokenizer)  # its rows are the items', or this says so

@@ -20,7 +20,7 @@ from sidmint.params import AssignParams
 from sidmint.progress import Track
 from sidmint.publishing.arrivals import ROWS_AT_ONCE, Arrivals, Sorted, pieces
 from sidmint.publishing.difference import published_params
-from sidmint.publishing.lookup import read_table
+from sidmint.publishing.tables import read_table
 from sidmint.publishing.versions import Release
 from sidmint.semantic_ids import SEPARATOR
 from sidmint.settings import parse_settings
@@ -89,7 +89,7 @@ class Placed:
 
 def published_ids(release: Release) -> PublishedIds:
     """The ids of `release`; `BadInput` where an item has none, which nothing can be put beside."""
-    table = read_table(release)
+    table = read_table(release, "a refresh")
     if table[SemanticIds.SEMANTIC_ID].null_count():
         raise BadInput(
             f"{release.version} has items without an id, published by override; `sidmint run` "

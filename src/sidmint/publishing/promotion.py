@@ -15,8 +15,10 @@ from typing import Any, Literal
 from sidmint.artifacts import Artifacts
 from sidmint.disk import digest
 from sidmint.errors import BadInput, Refused
+from sidmint.execution.engine import Engine, InThisProcess
 from sidmint.layout import Layout
 from sidmint.params import Params
+from sidmint.progress import Track, silent
 from sidmint.publishing.acts import Standing, Status, objection, standings
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.candidates import Candidate
@@ -32,7 +34,10 @@ from sidmint.publishing.release import (
 )
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore
+from sidmint.publishing.tables import table_sha256
 from sidmint.publishing.versions import Release
+
+_HERE = InThisProcess()
 
 Way = Literal["command line", "prefect"]
 """By which way a decision came to us."""
@@ -62,6 +67,8 @@ def propose(
     tokenizer: str | None = None,
     override: Override | None = None,
     by: str = "",
+    engine: Engine = _HERE,
+    track: Track = silent,
 ) -> Stands:
     """Let the table of `tokenizer`, or the passing leader's, into the registry as a version.
 
@@ -69,12 +76,13 @@ def propose(
     or champion already, on the same verdict, is not let in again.
     """
     store = open_registry(layout, params.registry.path)
-    candidate = consider(params, artifacts, store, tokenizer, override is not None, by)
+    asked = (tokenizer, override is not None, by)
+    candidate = consider(params, artifacts, store, *asked, engine, track)
     store.recover()
     if (known := _proposed_before(store, candidate)) is not None:
         return _stands(store, known, changed=False)
     version = store.propose(
-        assembly(artifacts, candidate, override, by),
+        assembly(artifacts, candidate, override, by, track),
         candidate.judged_against,
         making_facts("propose", candidate, override, by),
     )
@@ -222,7 +230,7 @@ def _proposed_before(store: VersionStore, candidate: Candidate) -> str | None:
             continue
         manifest = store.release(version).manifest
         digests = {name: file["sha256"] for name, file in manifest["files"].items()}
-        held = (manifest["tokenizer"], digests.get("sids.parquet"))
+        held = (manifest["tokenizer"], table_sha256(manifest["files"]))
         same_table = held == (candidate.tokenizer, candidate.table_sha256)
         same_verdict = digests.get("verdict.json") == candidate.verdict_sha256
         if same_table and (same_verdict or standing.status == "champion"):

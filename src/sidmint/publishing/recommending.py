@@ -10,7 +10,7 @@ import polars as pl
 
 from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
-from sidmint.publishing.lookup import read_table
+from sidmint.publishing.tables import read_table
 from sidmint.publishing.versions import Release
 from sidmint.recommenders.id_table import id_table_of
 from sidmint.recommenders.sequences import Sequences
@@ -54,7 +54,7 @@ class OpenRecommender:
         self._version = release.version
         folder = release.whole("recommender")
         # A refresh puts later items behind those that the recommender was trained on.
-        published, trained_on = read_table(release), num_items(folder)
+        published, trained_on = read_table(release, "a recommender"), num_items(folder)
         known = published.head(trained_on)
         self._recommender = load(folder, id_table_of(known))
         self._table = known

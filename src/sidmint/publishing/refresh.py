@@ -38,6 +38,7 @@ from sidmint.publishing.refresh_figures import refresh_figures, table_figures
 from sidmint.publishing.release import Published, check_whole, published
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import VersionStore, trained_version, utc_now
+from sidmint.publishing.tables import table_sha256
 from sidmint.publishing.versions import Pointer, Release
 
 _COPIED = (
@@ -237,7 +238,7 @@ def _describe(plan: Plan, placed: Placed) -> dict[str, Any]:
         "of": trained_version(plan.release.version),
         "num_trained_items": earlier.get("num_trained_items", manifest["num_items"]),
         "trained_table_sha256": earlier.get(
-            "trained_table_sha256", manifest["files"]["sids.parquet"]["sha256"]
+            "trained_table_sha256", table_sha256(manifest["files"])
         ),
         "num_new": placed.table.height - manifest["num_items"],
         "moved": list(placed.moved),

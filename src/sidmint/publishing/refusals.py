@@ -15,12 +15,16 @@ import yaml
 
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused, SidmintError
+from sidmint.execution.engine import Engine, InThisProcess
 from sidmint.gate.thresholds import GateParams
 from sidmint.params import Params
+from sidmint.progress import Track, silent
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.candidates import Candidate, examine_asked, lead
 from sidmint.publishing.difference import param_changes, published_params
 from sidmint.publishing.store import VersionStore
+
+_HERE = InThisProcess()
 
 
 def consider(
@@ -30,13 +34,15 @@ def consider(
     tokenizer: str | None,
     overriding: bool,
     by: str,
+    engine: Engine = _HERE,
+    track: Track = silent,
 ) -> Candidate:
     """As `candidates.choose`, and writes down every candidate that the gate refused.
 
     The one that an override takes all the same is not refused: its own line tells. A verdict that
     is not about what is there is no refusal either.
     """
-    candidates = examine_asked(params, artifacts, tokenizer)
+    candidates = examine_asked(params, artifacts, tokenizer, engine, track)
     try:
         chosen = lead(candidates, params, artifacts, overriding)
     except Refused as refused:

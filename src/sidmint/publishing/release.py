@@ -12,8 +12,10 @@ from typing import Any
 
 from sidmint.artifacts import Artifacts
 from sidmint.errors import BadInput, Refused
+from sidmint.execution.engine import Engine, InThisProcess
 from sidmint.layout import Layout, safe_name
 from sidmint.params import Params
+from sidmint.progress import Track, silent
 from sidmint.publishing.acts import moves, objection, standings
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.bundle import fill
@@ -22,8 +24,11 @@ from sidmint.publishing.opening import open_registry
 from sidmint.publishing.refusals import consider
 from sidmint.publishing.snapshot import sync_champion
 from sidmint.publishing.store import Assemble, VersionStore, utc_now
+from sidmint.publishing.tables import table_sha256
 from sidmint.publishing.verify import release_problems
 from sidmint.publishing.versions import Pointer, Release
+
+_HERE = InThisProcess()
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def publish(
     tokenizer: str | None = None,
     override: Override | None = None,
     by: str = "",
+    engine: Engine = _HERE,
+    track: Track = silent,
 ) -> Published:
     """Make the table of `tokenizer` the champion; without a name, the passing leader's.
 
@@ -68,7 +75,8 @@ def publish(
     `override` is given; `RegistryConflict` if the verdict compared with a champion that is
     champion no longer (an override does not help: run again); `BadInput` if a stage has not
     run. Publishing the table that is champion already changes nothing. What the gate refused is
-    kept in the log. Where `registry.approval` is person, nothing is published in one go.
+    kept in the log. Where `registry.approval` is person, nothing is published in one go. `engine`
+    checks the parts of tables that lie in parts.
     """
     if params.registry.approval == "person":
         raise Refused(
@@ -76,14 +84,15 @@ def publish(
             "`sidmint approve VERSION --by NAME --reason TEXT`, then `sidmint promote VERSION`"
         )
     store = open_registry(layout, params.registry.path)
-    candidate = consider(params, artifacts, store, tokenizer, override is not None, by)
+    asked = (tokenizer, override is not None, by)
+    candidate = consider(params, artifacts, store, *asked, engine, track)
     champion = store.champion()
     if champion and _has_table(store.release(champion.version), candidate):
         store.recover()
         sync_champion(layout, store)
         return published(store, champion, champion.version, changed=False)
     pointer = store.publish(
-        assembly(artifacts, candidate, override, by),
+        assembly(artifacts, candidate, override, by, track),
         candidate.judged_against,
         making_facts("publish", candidate, override, by),
     )
@@ -106,13 +115,17 @@ def making_facts(
 
 
 def assembly(
-    artifacts: Artifacts, candidate: Candidate, override: Override | None, by: str
+    artifacts: Artifacts,
+    candidate: Candidate,
+    override: Override | None,
+    by: str,
+    track: Track = silent,
 ) -> Assemble:
     """Fills a version folder with `candidate`, and tells the manifest who made it."""
 
     def assemble(folder: Path) -> dict[str, Any]:
         return {
-            **fill(folder, artifacts, candidate.contents),
+            **fill(folder, artifacts, candidate.contents, track),
             "created_at": utc_now(),
             "created_by": override.by if override else by,
             "override": {"by": override.by, "reason": override.reason} if override else None,
@@ -128,6 +141,7 @@ def rollback(
     to: str | None = None,
     reason: str | None = None,
     by: str = "",
+    engine: Engine = _HERE,
 ) -> Published:
     """Make an older version champion again: `to`, else the champion before this one.
 
@@ -146,7 +160,7 @@ def rollback(
     if target.version == champion.version:
         sync_champion(layout, store)
         return published(store, champion, champion.version, changed=False)
-    require_whole(store, target, log)
+    require_whole(store, target, log, engine)
     facts = {
         "action": "rollback",
         "tokenizer": target.manifest["tokenizer"],
@@ -162,7 +176,9 @@ def rollback(
     return published(store, pointer, champion.version, changed=True)
 
 
-def require_whole(store: VersionStore, target: Release, log: Sequence[Entry]) -> None:
+def require_whole(
+    store: VersionStore, target: Release, log: Sequence[Entry], engine: Engine = _HERE
+) -> None:
     """`Refused` if the files of `target` are not those that the log knows; `BadInput` if none."""
     standing = standings(log).get(target.version)
     if standing is None:
@@ -170,7 +186,7 @@ def require_whole(store: VersionStore, target: Release, log: Sequence[Entry]) ->
             f"{target.version} is in no line of the log: its making was interrupted; propose or "
             "publish its table again"
         )
-    check_whole(store, target, standing.manifest_sha256)
+    check_whole(store, target, standing.manifest_sha256, engine)
 
 
 def _may_return(log: Sequence[Entry], version: str) -> dict[str, Any]:
@@ -180,15 +196,15 @@ def _may_return(log: Sequence[Entry], version: str) -> dict[str, Any]:
 
 
 def _has_table(champion: Release, candidate: Candidate) -> bool:
-    files = champion.manifest["files"]
-    if "sids.parquet" not in files:
+    published = table_sha256(champion.manifest["files"])
+    if published is None:
         raise BadInput(
             f"{champion.where}/manifest.json lists no table; `sidmint verify {champion.version}` "
             "says what is damaged"
         )
     # Of a minor version too: it is the trained table, with later items that publishing would lose.
     trained = (champion.manifest.get("refresh") or {}).get("trained_table_sha256")
-    same_table: bool = candidate.table_sha256 in (files["sids.parquet"]["sha256"], trained)
+    same_table: bool = candidate.table_sha256 in (published, trained)
     return same_table and champion.manifest["tokenizer"] == candidate.tokenizer
 
 
@@ -215,10 +231,12 @@ def _previous_champion(log: list[Entry]) -> str:
     return before[-1]
 
 
-def check_whole(store: VersionStore, release: Release, manifest_sha256: str | None) -> None:
+def check_whole(
+    store: VersionStore, release: Release, manifest_sha256: str | None, engine: Engine = _HERE
+) -> None:
     """`Refused` with every problem if a file of `release` is not what was published."""
     with store.backend.as_stored(release.version) as folder:
-        problems = release_problems(folder, manifest_sha256)
+        problems = release_problems(folder, manifest_sha256, engine)
     if problems:
         lines = [f"{release.version} is damaged:", *(f"  - {problem}" for problem in problems)]
         raise Refused("\n".join(lines))

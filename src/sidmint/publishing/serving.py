@@ -17,15 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sidmint.catalogue.checking import rows_of
-from sidmint.contracts import SemanticIds
 from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.layout import find_workspace
 from sidmint.publishing.encoding import Encoded, ReleaseEncoder
 from sidmint.publishing.files import TOKENIZER_FILES
 from sidmint.publishing.fusing import Given, sources_file
-from sidmint.publishing.lookup import look_alikes, parse_prefix, read_table
+from sidmint.publishing.lookup import parse_prefix
 from sidmint.publishing.neighbouring import (
     IndexedItems,
     Neighbours,
@@ -35,9 +33,10 @@ from sidmint.publishing.neighbouring import (
     open_release,
 )
 from sidmint.publishing.opening import open_place
+from sidmint.publishing.published_rows import open_rows
 from sidmint.publishing.verify import logged_digests
 from sidmint.publishing.versions import Release
-from sidmint.semantic_ids import PrefixIndex, format_id
+from sidmint.semantic_ids import format_id
 from sidmint.types import Ints
 
 if TYPE_CHECKING:  # these bring torch, which a lookup does not need
@@ -86,8 +85,10 @@ def load(registry: str | Path, version: str = CHAMPION) -> PublishedTable:
 class PublishedTable:
     """One version of a registry, which never changes. `load` opens it.
 
-    The table is read at once. The tokenizer, the text encoder, the index of neighbours and the
-    recommender are read at the first question that needs them, and kept.
+    A table in one file is read at once. Of one in parts a question reads the parts that may hold
+    its answer; `item_ids`, `parts`, `trie`, `neighbours` and `recommend` read all of it, and are
+    `BadInput` above `tables.MOST_ROWS` items. The tokenizer, the text encoder, the index of
+    neighbours and the recommender are read at the first question that needs them, and kept.
     """
 
     def __init__(self, release: Release) -> None:
@@ -98,11 +99,10 @@ class PublishedTable:
         self.sizes = release.ids.part_sizes
         """How many values each part of an id can take, (K_1, ..., K_M)."""
         self._release = release
-        self._table = read_table(release)
-        self._columns = list(release.ids.columns)
+        self._rows = open_rows(release)
 
     def __len__(self) -> int:
-        return self._table.height
+        return self._rows.num_items
 
     def __repr__(self) -> str:
         return f"<PublishedTable {self.version}: {len(self):,} items, parts of {self.sizes}>"
@@ -110,20 +110,18 @@ class PublishedTable:
     @property
     def item_ids(self) -> pl.Series:
         """The ids of all N items, in the row order of the table."""
-        return self._table[SemanticIds.ITEM_ID]
+        return self._rows.item_ids
 
     @property
     def parts(self) -> Ints:
         """The parts of all ids (N, M) int32, rows as `item_ids`; -1 where an item has no id."""
-        numbers = self._table.select(pl.col(self._columns).fill_null(-1)).to_numpy()
-        return np.ascontiguousarray(numbers, dtype=np.int32)
+        return self._rows.parts
 
     def semantic_id(self, item: str) -> str:
         """The Semantic ID of one item; `BadInput` for one that the table does not have."""
-        row = self._row_of_item.get(item)
-        if row is None:
+        found, is_known = self._rows.semantic_id(item)
+        if not is_known:
             raise self._no_item(item)
-        found = self._table[SemanticIds.SEMANTIC_ID][row]
         if found is None:
             raise BadInput(f"item {item!r} has no Semantic ID in {self.version}")
         return str(found)
@@ -134,25 +132,25 @@ class PublishedTable:
         An item that the table does not have is `BadInput`, or null under `unknown="null"`.
         """
         asked = _as_texts(items, "items")
-        rows = rows_of(asked, self.item_ids)
-        if unknown == "refuse" and rows.null_count():
-            raise self._no_item(str(asked[int(rows.is_null().arg_true()[0])]))
-        return self._table[SemanticIds.SEMANTIC_ID].gather(rows)
+        found, is_known = self._rows.semantic_ids(asked)
+        if unknown == "refuse" and not is_known.all():
+            raise self._no_item(str(asked[int((~is_known).arg_true()[0])]))
+        return found
 
     def item(self, semantic_id: str) -> str:
         """The item that has this whole Semantic ID; `BadInput` where no item has it."""
-        row = self._row_of_id.get(semantic_id)
-        if row is None:
+        found = self._rows.item(semantic_id)
+        if found is None:
             raise self._no_id(semantic_id)
-        return str(self.item_ids[row])
+        return found
 
     def items(self, semantic_ids: Texts, unknown: Unknown = "refuse") -> pl.Series:
         """The items that have these whole Semantic IDs, in their order; as `semantic_ids`."""
         asked = _as_texts(semantic_ids, "semantic_ids")
-        rows = rows_of(asked, self._unique_ids)
-        if unknown == "refuse" and rows.null_count():
-            raise self._no_id(str(asked[int(rows.is_null().arg_true()[0])]))
-        return self.item_ids.gather(rows)
+        found = self._rows.items(asked)
+        if unknown == "refuse" and found.null_count():
+            raise self._no_id(str(asked[int(found.is_null().arg_true()[0])]))
+        return found
 
     def items_under(self, prefix: str) -> pl.Series:
         """The items whose Semantic ID is, or begins with, `prefix`, in row order; may be none.
@@ -160,7 +158,7 @@ class PublishedTable:
         "12-7" finds every item below those two codes. `BadInput` for what cannot be an id here.
         """
         parts = parse_prefix(prefix, self.sizes, self.version)
-        return self.item_ids.gather(self._prefixes.rows(parts))
+        return self._rows.under(parts)
 
     def encode(
         self,
@@ -233,31 +231,6 @@ class PublishedTable:
         """
         return self._recommender.next(list(history), k)
 
-    @cached_property
-    def _row_of_item(self) -> dict[str, int]:
-        return {item: row for row, item in enumerate(self.item_ids.to_list())}
-
-    @cached_property
-    def _row_of_id(self) -> dict[str, int]:
-        rows = {each: row for row, each in enumerate(self._unique_ids.to_list())}
-        return {each: row for each, row in rows.items() if each is not None}
-
-    @cached_property
-    def _unique_ids(self) -> pl.Series:
-        """The column of ids, if each names one item: an override can publish others."""
-        ids = self._table[SemanticIds.SEMANTIC_ID]
-        twice = ids.drop_nulls().filter(ids.drop_nulls().is_duplicated())
-        if len(twice):
-            raise BadInput(
-                f"{self.version} gives {twice[0]} to several items, so an id does not name one; "
-                "`items_under` lists all that have it"
-            )
-        return ids
-
-    @cached_property
-    def _prefixes(self) -> PrefixIndex:
-        return PrefixIndex(self.parts)
-
     @property
     def _whole_ids(self) -> Ints:
         parts = self.parts
@@ -291,7 +264,7 @@ class PublishedTable:
     def _no_item(self, item: str) -> BadInput:
         return BadInput(
             f"{self.version} has no item {item!r} among its {len(self):,} items"
-            f"{look_alikes(self.item_ids, item)}"
+            f"{self._rows.look_alikes(item)}"
         )
 
     def _no_id(self, semantic_id: str) -> BadInput:
@@ -302,7 +275,7 @@ class PublishedTable:
                 "`items_under` lists the items below it"
             )
         near = format_id(parts)
-        hint = f"; write {near}" if near != semantic_id and near in self._row_of_id else ""
+        hint = f"; write {near}" if near != semantic_id and self._rows.item(near) else ""
         return BadInput(f"no item of {self.version} has the Semantic ID {semantic_id!r}{hint}")
 
 

@@ -1,7 +1,8 @@
 """What a run may know of the published versions, as files that DVC can see.
 
     data/champion.json           version, tokenizer and metrics of the champion; tracked by git
-    data/champion/sids.parquet   its ids, for the recommender that compares tables
+    data/champion/sids.parquet   its ids, for the recommender that compares tables; of a table in
+                                 parts the folder data/champion/sids
     data/champion/cases.parquet  how it answered each held-out case, items by their ids
     data/champion/history.json   every version that was ever champion, and its metrics
 
@@ -15,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,24 +25,29 @@ from typing import Any
 import polars as pl
 
 from sidmint.artifacts import require_numbers
-from sidmint.contracts import Items
 from sidmint.disk import storing
 from sidmint.errors import BadInput
+from sidmint.execution.checking import open_shards, verified_digest
+from sidmint.execution.engine import Engine, InThisProcess
+from sidmint.execution.shards import PARTS, Shards, part_name, read_manifest
 from sidmint.gate.rules import Champion
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.publishing.acts import moves
 from sidmint.publishing.audit import Entry
-from sidmint.publishing.lookup import read_table
+from sidmint.publishing.files import copy_hashed
+from sidmint.publishing.published_rows import open_rows
 from sidmint.publishing.store import VersionStore
+from sidmint.publishing.tables import TABLE, TABLE_FILE, TABLE_PARTS, in_parts
 from sidmint.publishing.versions import Pointer, Release
 
 CASES, HISTORY = "cases.parquet", "history.json"
-CHAMPION_TABLE = "sids.parquet"
+CHAMPION_TABLE = TABLE_FILE
 """The champion's ids, which stage recommend trains on beside the candidates'."""
 
 _LATER = "The registry stands as it is, and `sidmint run` brings data/champion level with it"
 _SIDES = ("query", "target")
+_HERE = InThisProcess()
 
 
 @dataclass(frozen=True)
@@ -91,25 +98,57 @@ def _write_snapshot(
     layout.champion_folder.mkdir(parents=True, exist_ok=True)
     files = {
         layout.champion_folder / CASES: _cases_file(release) if release else None,
-        layout.champion_folder / CHAMPION_TABLE: _table_file(release) if release else None,
+        layout.champion_folder / CHAMPION_TABLE: (
+            _table_file(release) if release and not in_parts(release) else None
+        ),
         layout.champion_folder / HISTORY: dump_json(history).encode() if history else None,
         layout.champion: dump_json(_champion(release, pointer)).encode(),
     }
     # Drafts stay out of the folder: DVC would take one that a killed process left for an input.
     drafts = layout.champion.parent
-    changed = [_replace(path, content, drafts) for path, content in files.items()]
+    parted = release if release and in_parts(release) else None
+    changed = [_replace_parts(layout.champion_folder / TABLE, parted, drafts)]
+    changed += [_replace(path, content, drafts) for path, content in files.items()]
     return any(changed)
 
 
-def champion_sha256(layout: Layout) -> str:
-    """Digest of what a run knows of the champion: champion.json, its ids and its cases."""
-    paths = (layout.champion, *(layout.champion_folder / name for name in (CHAMPION_TABLE, CASES)))
+def champion_table(layout: Layout) -> pl.DataFrame | Shards | None:
+    """The champion's ids as the workspace knows them; None where it has none.
+
+    `BadInput` names the part that is missing, there twice, cut short or of other columns.
+    """
+    path, parts = layout.champion_folder / CHAMPION_TABLE, layout.champion_folder / TABLE
+    if parts.is_dir():
+        return open_shards(parts)
+    return pl.read_parquet(path) if path.is_file() else None
+
+
+def champion_ids(layout: Layout) -> pl.DataFrame | None:
+    """`champion_table`, all of its rows in memory."""
+    found = champion_table(layout)
+    return found.scan().collect() if isinstance(found, Shards) else found
+
+
+def champion_sha256(layout: Layout, engine: Engine = _HERE) -> str:
+    """Digest of what a run knows of the champion: champion.json, its ids and its cases.
+
+    For ids in parts stands their parts.json, once every part was read (`BadInput` names one that is
+    damaged).
+    """
+    folder = layout.champion_folder
+    table = folder / CHAMPION_TABLE
+    if (folder / TABLE).is_dir():
+        verified_digest(folder / TABLE, engine)
+        table = folder / TABLE_PARTS
+    paths = (layout.champion, table, folder / CASES)
     return _digest_of([path.read_bytes() if path.is_file() else None for path in paths])
 
 
-def release_sha256(release: Release, pointer: Pointer) -> str:
+def release_sha256(release: Release, pointer: Pointer, engine: Engine = _HERE) -> str:
     """What `champion_sha256` is where the workspace knows `release` as it lies in the registry."""
     champion = dump_json(_champion(release, pointer)).encode()
+    if in_parts(release):
+        verified_digest(release.whole(TABLE), engine)
     return _digest_of([champion, _table_file(release), _cases_file(release)])
 
 
@@ -147,15 +186,19 @@ def cases_by_id(cases: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
     `item_ids` (N,) are the items in the row order that the numbers count in. `BadInput` where
     the cases are of another catalogue, or of an evaluate stage that did not write users.
     """
-    highest = max(int(cases[f"{side}_row"].max() or 0) for side in _SIDES)  # type: ignore[arg-type]
-    if "user_id" not in cases.columns or highest >= len(item_ids):
-        raise BadInput(
-            f"cases.parquet wants a column user_id and rows of {len(item_ids)} items, has "
-            f"{', '.join(cases.columns)} and row {highest}; `sidmint run` evaluates again"
-        )
+    _require_rows(cases, len(item_ids))
     named = [item_ids.gather(cases[f"{side}_row"]).alias(f"{side}_id") for side in _SIDES]
     figures = [name for name in cases.columns if name.endswith(("_better", "_tied"))]
     return cases.select("user_id", *named, *figures)
+
+
+def _require_rows(cases: pl.DataFrame, num_items: int) -> None:
+    highest = max(int(cases[f"{side}_row"].max() or 0) for side in _SIDES)  # type: ignore[arg-type]
+    if "user_id" not in cases.columns or highest >= num_items:
+        raise BadInput(
+            f"cases.parquet wants a column user_id and rows of {num_items} items, has "
+            f"{', '.join(cases.columns)} and row {highest}; `sidmint run` evaluates again"
+        )
 
 
 def read_champion(layout: Layout) -> Champion | None:
@@ -229,7 +272,8 @@ def _facts(release: Release) -> dict[str, Any] | None:
 
 
 def _table_file(release: Release) -> bytes:
-    return release.file(CHAMPION_TABLE).read_bytes()
+    """The table; of one in parts what stands for it."""
+    return release.file(TABLE_PARTS if in_parts(release) else CHAMPION_TABLE).read_bytes()
 
 
 def _cases_file(release: Release) -> bytes | None:
@@ -240,19 +284,57 @@ def _cases_file(release: Release) -> bytes | None:
         cases = pl.read_parquet(release.file(CASES))
         if "user_id" not in cases.columns:
             return None
-        item_ids = read_table(release).select(Items.ITEM_ID)
-        named = cases_by_id(cases, item_ids[Items.ITEM_ID])
+        table = open_rows(release)
+        _require_rows(cases, table.num_items)
+        # Only ids that a case names are read: numbers of rows become places among these.
+        rows = pl.concat([cases[f"{side}_row"] for side in _SIDES]).unique().sort()
+        places = [
+            pl.Series(f"{side}_row", rows.search_sorted(cases[f"{side}_row"])) for side in _SIDES
+        ]
+        named = cases_by_id(cases.with_columns(places), table.ids_of_rows(rows))
     except pl.exceptions.PolarsError as error:
         raise BadInput(
             f"the cases of {release.version} cannot be read ({error}); `sidmint verify "
             f"{release.version}` says what is damaged, `sidmint rollback` leaves it"
         ) from error
     # Items that a refresh added later were no answers to choose from.
-    asked_of = (release.manifest.get("refresh") or {}).get("num_trained_items", len(item_ids))
+    asked_of = (release.manifest.get("refresh") or {}).get("num_trained_items", table.num_items)
     facts = {"version": release.version, "num_items": str(asked_of)}
     written = io.BytesIO()
     named.write_parquet(written, compression="zstd", metadata=facts)
     return written.getvalue()
+
+
+def _replace_parts(folder: Path, release: Release | None, drafts: Path) -> bool:
+    """Make `folder` the table in parts of `release`, or be gone for None; true if it was not so.
+
+    parts.json comes last: until then the folder is no table, and is brought again.
+    """
+    if release is None:
+        if not folder.exists():
+            return False
+        shutil.rmtree(folder)
+        return True
+    content = _table_file(release)
+    if (folder / PARTS).is_file() and (folder / PARTS).read_bytes() == content:
+        return False
+    folder.mkdir(exist_ok=True)
+    parts = read_manifest(release.file(TABLE_PARTS)).parts
+    for index, part in enumerate(parts):
+        draft = drafts / f".{part_name(index)}.{os.getpid()}.draft"
+        try:
+            if copy_hashed(release.file(f"{TABLE}/{part_name(index)}"), draft) != part.sha256:
+                raise BadInput(
+                    f"{release.where}/{TABLE}/{part_name(index)} is not what was published; "
+                    f"`sidmint verify {release.version}` says what is damaged"
+                )
+            os.replace(draft, folder / part_name(index))
+        finally:
+            draft.unlink(missing_ok=True)
+    for path in set(folder.iterdir()) - {folder / part_name(n) for n in range(len(parts))}:
+        if path.name != PARTS:
+            path.unlink()
+    return _replace(folder / PARTS, content, drafts)
 
 
 def _replace(path: Path, content: bytes | None, drafts: Path) -> bool:

@@ -38,7 +38,9 @@ _MOST_TOLD = 5
 """Moves that a conflict names."""
 
 Assemble = Callable[[Path], Mapping[str, Any]]
-"""Fills an empty folder with the files of a release and returns what its manifest says of them."""
+"""Fills an empty folder with the files of a release and returns what its manifest says of them.
+
+It may return `files` for those that it hashed while it wrote them; the others are hashed here."""
 
 Allow = Callable[[Sequence[Entry]], Mapping[str, Any]]
 """Asked while nobody else writes: raises if the log so far forbids the act, else returns what the
@@ -294,8 +296,12 @@ def utc_now() -> str:
 def _finish_draft(draft: Path, manifest: Mapping[str, Any]) -> str:
     """Write the manifest over everything in `draft`, all of it on the disk; returns its digest."""
     sync_tree(draft)
+    hashed = manifest.get("files", {})
     listing = {
-        name: {"sha256": digest(path), "bytes": path.stat().st_size}
+        name: {
+            "sha256": hashed[name]["sha256"] if name in hashed else digest(path),
+            "bytes": path.stat().st_size,
+        }
         for name, path in files_in(draft).items()
     }
     path = draft / "manifest.json"

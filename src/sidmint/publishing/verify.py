@@ -11,12 +11,17 @@ from typing import Any
 
 from sidmint.disk import digest
 from sidmint.errors import BadInput
+from sidmint.execution.checking import PartToVerify, wrong_keys
+from sidmint.execution.engine import Engine, InThisProcess
+from sidmint.execution.shards import PARTS, part_name, read_manifest
 from sidmint.progress import Track, silent
 from sidmint.publishing.audit import Entry
 from sidmint.publishing.files import walk
 from sidmint.publishing.store import VersionStore
 from sidmint.publishing.story import snapshot_problems, story_problems
 from sidmint.publishing.versions import Head
+
+_HERE = InThisProcess()
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,11 @@ def verify(
     version: str | None = None,
     snapshot: Path | None = None,
     track: Track = silent,
+    engine: Engine = _HERE,
 ) -> Verification:
     """Recompute every sha256 of every version (or of one), and check pointer and log chain.
+
+    Files are read by `engine`, several at a time where it has workers, each once.
 
     Finds a changed, missing or added file, a link, an edited manifest, a pointer that names
     another manifest, any edited, removed or added line of the log, and a line that tells what
@@ -55,9 +63,10 @@ def verify(
     problems += [*_story(store, head, snapshot), *_strangers(store)]
     notes = []
     num_files = 0
-    for name in track(names, "verifying versions", len(names)):
+    for name in names:
         with store.backend.as_stored(name) as folder:
-            problems += [f"{name}: {p}" for p in release_problems(folder, digests.get(name))]
+            found = release_problems(folder, digests.get(name), engine, track)
+            problems += [f"{name}: {problem}" for problem in found]
             num_files += len(walk(folder)[0])
         if name not in digests:
             notes.append(
@@ -69,11 +78,32 @@ def verify(
     return Verification(tuple(names), num_files, log_head, tuple(problems), tuple(notes))
 
 
-def release_problems(folder: Path, manifest_sha256: str | None) -> list[str]:
+@dataclass(frozen=True)
+class FileToRead:
+    """A file of a version."""
+
+    path: Path
+
+    @property
+    def task_bytes(self) -> int:
+        """A buffer, whatever the file's size."""
+        return 1 << 20
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def release_problems(
+    folder: Path,
+    manifest_sha256: str | None,
+    engine: Engine = _HERE,
+    track: Track = silent,
+) -> list[str]:
     """What differs between a version folder and its manifest; [] if nothing does.
 
     `manifest_sha256` is the digest that the log holds; None for a version it does not know,
-    whose manifest can only be compared with the files.
+    whose manifest can only be compared with the files. Of a part that was changed it is told too
+    which row is out of order, if one is.
     """
     files, others = walk(folder)
     problems = [f"{name} is a link or a device, not a file" for name in others]
@@ -87,10 +117,30 @@ def release_problems(folder: Path, manifest_sha256: str | None) -> list[str]:
         return [*problems, "manifest.json is not readable as the manifest of this version"]
     problems += [f"{name} is missing" for name in sorted(listed.keys() - files.keys())]
     problems += [f"{name} is not in the manifest" for name in sorted(files.keys() - listed.keys())]
-    for name in sorted(files.keys() & listed.keys()):
-        if listed[name] != {"sha256": digest(files[name]), "bytes": files[name].stat().st_size}:
-            problems.append(f"{name} was changed: its sha256 is not the one in the manifest")
+    names = sorted(files.keys() & listed.keys())
+    tasks = [FileToRead(files[name]) for name in names]
+    found = engine.map(digest_and_size, tasks, f"verifying {folder.name}", track)
+    for name, (sha256, num_bytes) in zip(names, found, strict=True):
+        if listed[name] != {"sha256": sha256, "bytes": num_bytes}:
+            more = "".join(f"; {problem}" for problem in _rows_of_part(folder, name))
+            problems.append(f"{name} was changed: its sha256 is not the one in the manifest{more}")
     return problems
+
+
+def digest_and_size(task: FileToRead) -> tuple[str, int]:
+    """Of a whole file."""
+    return digest(task.path), task.path.stat().st_size
+
+
+def _rows_of_part(folder: Path, name: str) -> list[str]:
+    """What is wrong with the rows of a part that was changed; nothing of another file."""
+    path = folder / name
+    try:
+        whole = read_manifest(path.with_name(PARTS))
+        place = [part_name(index) for index in range(len(whole.parts))].index(path.name)
+    except (BadInput, ValueError):
+        return []
+    return list(wrong_keys(PartToVerify(path, whole.form, whole.parts[place])))
 
 
 def _listing(manifest_file: Path, version: str) -> Mapping[str, Any] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from sidmint.errors import BadInput
 from sidmint.evaluation import recommendation as judged
 from sidmint.params import Params, RecommendParams
 from sidmint.progress import Track, silent
-from sidmint.publishing.snapshot import CHAMPION_TABLE
+from sidmint.publishing.snapshot import champion_ids
 from sidmint.recommenders.base import FitReport, Recommendations, Recommender
 from sidmint.recommenders.cases import TEST, TRAIN, VALIDATION, Split, split_sequences
 from sidmint.recommenders.id_table import IdTable, codes_in, id_table_of
@@ -167,8 +166,7 @@ def _published(params: Params, artifacts: Artifacts, tokenizer: str) -> pl.DataF
     """The table to judge: assign's, or the champion's where there is one."""
     if tokenizer != CHAMPION:
         return artifacts.table("assign", "sids", tokenizer)
-    path: Path = artifacts.layout.champion_folder / CHAMPION_TABLE
-    return pl.read_parquet(path) if path.is_file() else None
+    return champion_ids(artifacts.layout)
 
 
 def _world(artifacts: Artifacts, published: pl.DataFrame) -> _World:
