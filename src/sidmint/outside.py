@@ -42,11 +42,12 @@ def from_outside(name: str) -> Iterator[None]:
         ) from error
 
 
-def as_text(values: pl.Series, name: str) -> pl.Series:
+def as_text(values: pl.Series, name: str, first_row: int = 1) -> pl.Series:
     """`values` of the table `name` as text, nulls as nulls.
 
-    Raises `BadInput` for a type that has no text form (lists, records, spans of time), and naming
-    the row (from 1) of bytes that are not UTF-8.
+    `first_row` is the number in the table of the first of them. Raises `BadInput` for a type that
+    has no text form (lists, records, spans of time), and naming the row (from 1) of bytes that are
+    not UTF-8.
     """
     if values.dtype.is_nested() or values.dtype in (pl.Duration, pl.Object):
         raise BadInput(
@@ -57,7 +58,7 @@ def as_text(values: pl.Series, name: str) -> pl.Series:
     lost = text.is_null() & values.is_not_null()
     if lost.any():
         raise BadInput(
-            f"{name}: row {lost.arg_true()[0] + 1} has bytes in {values.name} that are not UTF-8 "
+            f"{name}: row {lost.arg_true()[0] + first_row} has bytes in {values.name} that are not UTF-8 "
             f"text ({lost.sum():,} such rows); write the column as text"
         )
     return text

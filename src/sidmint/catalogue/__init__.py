@@ -1,8 +1,9 @@
 """From raw tables to the catalogue that every stage reads. Pure: tables in, tables out."""
 
-from sidmint.catalogue.build import Catalogue, build_catalogue, digest_of
+from sidmint.catalogue.build import Catalogue, build_catalogue
 from sidmint.catalogue.checking import check_ids, check_items, rows_of
 from sidmint.catalogue.core import k_core
+from sidmint.catalogue.digest import digest_of
 from sidmint.catalogue.splitting import (
     MIN_EVENTS_A_USER,
     choose_cold,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from sidmint.catalogue.build import Catalogue, digest_of, standing_sizes
+from sidmint.catalogue.build import Catalogue, standing_sizes
 from sidmint.catalogue.checking import check_items
+from sidmint.catalogue.digest import digest_of
 from sidmint.contracts import Interactions, Items
 
 NO_EVENTS = {
@@ -36,7 +37,7 @@ def build_without_log(items: pl.DataFrame, items_name: str = "items") -> Catalog
         "read": sizes,
         "dropped": {},
         **sizes,
-        **standing_sizes(finished),
+        **standing_sizes(finished[Items.STANDING]),
         "cold_selection": "no interaction log",
         "split": dict.fromkeys(("train", "validation", "test", "cold"), 0),
         "titles_filled": num_filled,
