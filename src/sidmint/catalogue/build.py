@@ -107,7 +107,7 @@ def build_catalogue(
             num_core_items=len(remaining),
             num_unknown=interactions.height - known.height,
         ),
-        **standing_sizes(catalogue_items[Items.STANDING]),
+        **standing_sizes(standings[in_item_set(standings, item_set)]),
         "cold_selection": selection,
         "split": split_sizes(catalogue_events),
         "sorted_sequence_share": sorted_sequence_share(catalogue_events),
@@ -167,13 +167,16 @@ def sizes_in_profile(
     }
 
 
-def standing_sizes(standings: pl.Series) -> dict[str, Any]:
+Standings = npt.NDArray[np.int8]
+"""Of each item, as a number: its place in `STANDINGS`."""
+
+
+def standing_sizes(standings: Standings) -> dict[str, Any]:
     """For the profile: how many items are cold, and how many stand in each of `STANDINGS`."""
-    counts = standings.value_counts()
-    found = dict(zip(counts[standings.name], counts["count"], strict=True))
+    counts = np.bincount(standings, minlength=len(STANDINGS)).tolist()
     return {
-        "cold_items": len(standings) - int(found.get("warm", 0)),
-        "items_by_standing": {name: int(found.get(name, 0)) for name in STANDINGS},
+        "cold_items": len(standings) - counts[STANDINGS.index("warm")],
+        "items_by_standing": dict(zip(STANDINGS, counts, strict=True)),
     }
 
 
@@ -182,13 +185,13 @@ def standings_of(
     seen: npt.NDArray[Any],
     remaining: npt.NDArray[Any],
     withheld: npt.NDArray[Any],
-) -> pl.Series:
-    """The standing (`STANDINGS`) of each item, from the rows of items that have each mark."""
-    numbers = np.full(num_items, STANDINGS.index("without_events"))
-    numbers[seen] = STANDINGS.index("below_core")
-    numbers[remaining] = STANDINGS.index("warm")
-    numbers[withheld] = STANDINGS.index("withheld")
-    return pl.Series(Items.STANDING, STANDINGS).gather(numbers)
+) -> Standings:
+    """The standing of each item, from the rows of items that have each mark."""
+    standings = np.full(num_items, STANDINGS.index("without_events"), dtype=np.int8)
+    standings[seen] = STANDINGS.index("below_core")
+    standings[remaining] = STANDINGS.index("warm")
+    standings[withheld] = STANDINGS.index("withheld")
+    return standings
 
 
 def count_training(num_train: npt.NDArray[np.int64], split: pl.DataFrame) -> None:
@@ -204,22 +207,22 @@ def require_training(num_train: npt.NDArray[Any]) -> None:
 
 
 def finish_items(
-    items: pl.DataFrame, standings: pl.Series, num_train: npt.NDArray[Any], item_set: str
+    items: pl.DataFrame, standings: Standings, num_train: npt.NDArray[Any], item_set: str
 ) -> pl.DataFrame:
     """`items`, or a piece of them, with what the catalogue says of each; those of `item_set`."""
     finished = items.with_columns(
-        (standings != "warm").alias(Items.COLD),
-        standings.alias(Items.STANDING),
+        pl.Series(Items.COLD, standings != STANDINGS.index("warm")),
+        pl.Series(Items.STANDING, STANDINGS).gather(standings),
         pl.Series(Items.NUM_TRAIN, num_train, dtype=pl.Int64),
     )
-    return finished.filter(in_item_set(standings, item_set))
+    return finished.filter(pl.Series(in_item_set(standings, item_set)))
 
 
-def in_item_set(standings: pl.Series, item_set: str) -> pl.Series:
+def in_item_set(standings: Standings, item_set: str) -> npt.NDArray[np.bool_]:
     """Whether an item of each of `standings` is in the catalogue."""
     if item_set == "core":
-        return standings.is_in(["warm", "withheld"])
-    return pl.repeat(True, len(standings), eager=True)
+        return np.isin(standings, [STANDINGS.index("warm"), STANDINGS.index("withheld")])
+    return np.ones(len(standings), dtype=bool)
 
 
 def finish_events(split: pl.DataFrame, users: pl.Series, item_ids: pl.Series) -> pl.DataFrame:

@@ -50,7 +50,8 @@ def check_items(
 def check_ids(items: pl.DataFrame, name: str, first_row: int = 1) -> pl.DataFrame:
     """The items in the order of the file, their ids as text; each has one of its own.
 
-    `first_row` is that of a piece, as in `check_items`. `BadInput` where there is no row, and naming the row of a missing or a repeated id.
+    `first_row` is that of a piece, as in `check_items`. `BadInput` where there is no row, and naming
+    the row of a missing or a repeated id.
     """
     require_columns(items, (Items.ITEM_ID,), name)
     if items.is_empty():
@@ -82,7 +83,7 @@ def number_events(
     events = pl.DataFrame({_USER: rows_of(user_ids, users), _ITEM: item_rows})
     for column in (_POSITION, Interactions.TIMESTAMP):
         if column in interactions.columns:
-            gaps = Gaps.of(interactions[column])
+            gaps = Gaps.of(interactions[column].is_null())
             if gaps.is_column(events.height, column, name):
                 events = events.with_columns(interactions[column])
     return events, users
@@ -145,10 +146,10 @@ class Gaps:
     """Of the first of them, from 1."""
 
     @classmethod
-    def of(cls, values: pl.Series, first_row: int = 1) -> Gaps:
-        """Those of one piece, whose first row has the number `first_row`."""
-        count = values.null_count()
-        return cls(count, int(values.is_null().arg_true()[0]) + first_row) if count else cls()
+    def of(cls, missing: pl.Series, first_row: int = 1) -> Gaps:
+        """Those of one piece: whether each value is `missing`; its first row is `first_row`."""
+        count = int(missing.sum())
+        return cls(count, int(missing.arg_true()[0]) + first_row) if count else cls()
 
     def and_of(self, later: Gaps) -> Gaps:
         """With those of a later piece."""

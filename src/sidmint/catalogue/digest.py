@@ -1,7 +1,7 @@
 """What a catalogue holds, as one digest: equal tables have equal digests.
 
-Read from values, not from Parquet bytes, so that it outlives a change of the file format, and in the
-order of rows, so that it may be read in pieces.
+Read from values, not from Parquet bytes, so that it outlives a change of the file format; in the
+order of rows, so that tables may come in pieces.
 """
 
 from __future__ import annotations
