@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
@@ -16,10 +17,17 @@ from sidmint.catalogue.splitting import SortedSequences
 
 NOON = datetime(2024, 1, 1, 12)
 
-rows_of_a_log = st.lists(
-    st.tuples(st.integers(0, 9), st.integers(0, 14), st.integers(0, 6)), min_size=8, max_size=120
+
+def drawn_rows(seed: int, num_events: int, num_items: int) -> list[tuple[int, int, int]]:
+    """(user, item, hours after noon): low numbers are popular, and many events are tied."""
+    shares = np.random.default_rng(seed).random((num_events, 3)) ** 1.5
+    return [tuple(row) for row in (shares * [10, num_items, 7]).astype(int).tolist()]
+
+
+rows_of_a_log = st.builds(
+    drawn_rows, st.integers(0, 2**32), st.integers(20, 200), st.sampled_from([13, 13, 15])
 )
-"""(user, item, hours after noon): few times, so that many events are tied."""
+"""Of items 0 to 12, or of two more that nobody knows."""
 
 
 def items(num_items: int = 13) -> pl.DataFrame:

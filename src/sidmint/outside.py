@@ -58,8 +58,8 @@ def as_text(values: pl.Series, name: str, first_row: int = 1) -> pl.Series:
     lost = text.is_null() & values.is_not_null()
     if lost.any():
         raise BadInput(
-            f"{name}: row {lost.arg_true()[0] + first_row} has bytes in {values.name} that are not UTF-8 "
-            f"text ({lost.sum():,} such rows); write the column as text"
+            f"{name}: row {lost.arg_true()[0] + first_row} has bytes in {values.name} that are not "
+            f"UTF-8 text ({lost.sum():,} such rows); write the column as text"
         )
     return text
 
@@ -85,8 +85,12 @@ def whole_as_integers(values: pl.Series) -> pl.Series:
 
     Beyond 2^53 a float is no id any more, and stays as it is.
     """
-    if not values.dtype.is_float():
+    if not (values.dtype.is_float() and are_whole(values)):
         return values
+    return values.fill_nan(None).cast(pl.Int64)
+
+
+def are_whole(values: pl.Series) -> bool:
+    """Whether all of `values` (floats) are whole numbers that a float holds exactly."""
     known = values.fill_nan(None)
-    is_id = (known % 1 == 0) & (known.abs() <= 2.0**53)
-    return known.cast(pl.Int64) if is_id.fill_null(True).all() else values
+    return bool(((known % 1 == 0) & (known.abs() <= 2.0**53)).fill_null(True).all())

@@ -50,8 +50,8 @@ def check_items(
 def check_ids(items: pl.DataFrame, name: str, first_row: int = 1) -> pl.DataFrame:
     """The items in the order of the file, their ids as text; each has one of its own.
 
-    `first_row` is that of a piece, as in `check_items`. `BadInput` where there is no row, and naming
-    the row of a missing or a repeated id.
+    `first_row` is that of a piece, as in `check_items`. `BadInput` where there is no row, and
+    naming the row of a missing or a repeated id.
     """
     require_columns(items, (Items.ITEM_ID,), name)
     if items.is_empty():
@@ -216,4 +216,3 @@ def _text_without_title(items: pl.DataFrame, name: str, first_row: int) -> pl.Se
     joined = pl.concat_str(parts["brand"], parts["categories"], separator=" ", ignore_nulls=True)
     short = pl.when(joined != "").then(joined)
     return pl.select(pl.coalesce(short, parts["description"])).to_series()
-

@@ -30,8 +30,10 @@ Numbers = npt.NDArray[Any]
 
 def core_rows(users: Numbers, items: Numbers, min_interactions: int) -> Numbers:
     """The rows of the k-core, given a user and an item number a row."""
-    sizes = (int(numbers.max(initial=0)) + 1 for numbers in (users, items))
-    of_users, of_items = core_counts(lambda: [(users, items)], *sizes, min_interactions)
+    num_users, num_items = (int(numbers.max(initial=0)) + 1 for numbers in (users, items))
+    of_users, of_items = core_counts(
+        lambda: [(users, items)], num_users, num_items, min_interactions
+    )
     return np.flatnonzero((of_users[users] > 0) & (of_items[items] > 0))
 
 

@@ -46,6 +46,7 @@ from sidmint.catalogue.splitting import (
 )
 from sidmint.catalogue.without_log import profile_without_log, without_events
 from sidmint.contracts import Interactions, Items
+from sidmint.errors import in_rows
 from sidmint.partitions import Spill, read_all, send
 from sidmint.progress import Track, silent
 from sidmint.ranges import cuts
@@ -62,7 +63,10 @@ _TIME = Interactions.TIMESTAMP
 class LogPieces(Protocol):
     """A log of any size, read a piece at a time, from the first row on whenever it is asked."""
 
-    num_pieces: int
+    @property
+    def num_pieces(self) -> int:
+        """How many pieces it has."""
+        ...
 
     def users(self) -> Iterable[tuple[int, pl.Series]]:
         """The user ids of each piece, and the number of its first row, from 1."""
@@ -152,7 +156,8 @@ def build_in_pieces(
     name, rows = interactions_name, IdRows(item_ids)
     counted = DistinctIds()
     for first_row, ids in track(log.users(), "read users", log.num_pieces):
-        counted.add(as_ids(ids, name, first_row))
+        with in_rows(first_row, len(ids)):
+            counted.add(as_ids(ids, name, first_row))
     users, events_of_users = counted.sorted()
     bounds = np.array(cuts(events_of_users, events_at_once)[:-1], dtype=np.int64)
     reading = _Reading(rows.of if item_rows is None else item_rows, users, bounds, name)
@@ -254,7 +259,8 @@ class _Reading:
         gaps: dict[str, Gaps] = {}
         others: dict[str, tuple[int, pl.DataType]] = {}
         for first_row, piece in pieces:
-            events = with_event_ids(piece, self.name, first_row)
+            with in_rows(first_row, piece.height):
+                events = with_event_ids(piece, self.name, first_row)
             items = self.item_rows(events[_ITEM])
             is_unknown = pl.Series(items < 0)
             unknown = unknown.and_of(is_unknown, events[_ITEM], first_row)

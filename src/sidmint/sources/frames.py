@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
 from sidmint.errors import BadInput
+from sidmint.execution.checking import open_shards
+from sidmint.execution.shards import PARTS
 from sidmint.outside import from_outside
 from sidmint.sources.lines import read_json_lines
 from sidmint.sources.packed import kind_of
@@ -17,6 +20,8 @@ FORMATS = (
     ".parquet, .csv, .tsv, .jsonl, .ndjson (the last four also as .gz, .zst or a .zip of one "
     "file), or a folder of .parquet"
 )
+
+_PARQUET = (".parquet", ".pq")
 
 
 def read_frame(path: Path, encoding: str = "utf-8") -> pl.DataFrame:
@@ -37,7 +42,7 @@ def _read(path: Path, encoding: str) -> pl.DataFrame:
     if path.is_dir():
         return _read_folder(path)
     match kind_of(path):
-        case ".parquet" | ".pq":
+        case kind if kind in _PARQUET:
             return _read_parquet(path)
         case ".csv":
             return read_separated(path, ",", encoding)
@@ -51,28 +56,63 @@ def _read(path: Path, encoding: str) -> pl.DataFrame:
 def _bytes_as_text(frame: pl.DataFrame) -> pl.DataFrame:
     """Columns of bytes as text where every value is UTF-8; pictures and the like stay bytes."""
     for name, dtype in frame.schema.items():
-        if dtype == pl.Binary:
-            with suppress(pl.exceptions.ComputeError):
-                frame = frame.with_columns(frame[name].cast(pl.String))
+        if dtype == pl.Binary and is_text(frame[name]):
+            frame = frame.with_columns(frame[name].cast(pl.String))
     return frame
 
 
-def _read_folder(folder: Path) -> pl.DataFrame:
-    parts = sorted(part for part in folder.rglob("*.parquet") if part.name[0] not in "._")
+def is_text(values: pl.Series) -> bool:
+    """Whether bytes are all UTF-8."""
+    try:
+        values.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return False
+    return True
+
+
+def parquet_files(path: Path) -> tuple[Path, ...]:
+    """The Parquet files of a table: itself, or those of its folder by name; () for other formats.
+
+    Of a folder with `parts.json` names, sizes and footers are looked at, as
+    `checking.open_shards` says.
+    """
+    if not path.is_dir():
+        return (path,) if path.exists() and path.suffix.lower() in _PARQUET else ()
+    if (path / PARTS).exists():
+        shards = open_shards(path)
+        return tuple(shards.path(index) for index in range(len(shards.parts)))
+    parts = tuple(sorted(part for part in path.rglob("*.parquet") if part.name[0] not in "._"))
     if not parts:
-        raise BadInput(f"{folder} holds no .parquet file; give {FORMATS}")
-    frames = [_read_parquet(part) for part in parts]
-    for part, frame in zip(parts, frames, strict=True):
-        if frame.schema != frames[0].schema:
+        raise BadInput(f"{path} holds no .parquet file; give {FORMATS}")
+    return parts
+
+
+def require_one_schema(parts: Sequence[Path], schemas: Sequence[Mapping[str, pl.DataType]]) -> None:
+    """`BadInput` naming the first of `parts` that has other columns than the first has."""
+    for part, schema in zip(parts, schemas, strict=True):
+        if schema != schemas[0]:
             raise BadInput(
-                f"{part} has other columns than {parts[0].name}: {dict(frame.schema)} where "
-                f"{dict(frames[0].schema)} was wanted; write the folder again with one schema"
+                f"{part} has other columns than {parts[0].name}: {dict(schema)} where "
+                f"{dict(schemas[0])} was wanted; write the folder again with one schema"
             )
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """`BadInput` naming `path` where it cannot be read."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path} is not a readable Parquet file: {error}") from error
+
+
+def _read_folder(folder: Path) -> pl.DataFrame:
+    parts = parquet_files(folder)
+    frames = [_read_parquet(part) for part in parts]
+    require_one_schema(parts, [frame.schema for frame in frames])
     return pl.concat(frames)
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
+    with reading_parquet(path):
         return pl.read_parquet(path, hive_partitioning=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BadInput(f"{path} is not a readable Parquet file: {error}") from error
