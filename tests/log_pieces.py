@@ -74,6 +74,30 @@ class Sliced:
             yield start + 1, self.table.slice(start, self.size)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A log that is never there as a whole: pieces of 25,000 events, drawn when they are read."""
+
+    num_pieces: int
+    num_users: int
+    num_items: int
+
+    def users(self) -> Iterator[tuple[int, pl.Series]]:
+        for first_row, piece in self.events():
+            yield first_row, piece["user_id"]
+
+    def events(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        for number in range(self.num_pieces):
+            shares = np.random.default_rng(number).random((25_000, 3)) * [1, 1, 10_000]
+            user, item, hour = (shares * [self.num_users, self.num_items, 1]).astype(int).T
+            piece = pl.DataFrame({"user_id": user, "item_id": item, "timestamp": hour})
+            named = piece.with_columns(
+                pl.col("user_id", "item_id").cast(pl.String).str.zfill(6),
+                pl.lit(NOON) + pl.duration(hours="timestamp"),
+            )
+            yield 1 + 25_000 * number, named
+
+
 def put_together(made: CatalogueInPieces, raw_items: pl.DataFrame, size: int) -> Catalogue:
     """The tables of a catalogue in pieces as whole ones, and its profile with what they say."""
     pieces, num_filled = [], 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from sidmint.catalogue.in_pieces import build_in_pieces
 from sidmint.errors import BadInput
 from sidmint.partitions import MemorySpill
 from sidmint.selection import numbers_at
+from traced import traced_peak
+from traced_works import catalogue_in_files
 
 rules = st.fixed_dictionaries(
     {
@@ -150,3 +153,13 @@ def test_the_number_at_a_place_is_that_of_the_sorted_list(
     assume(places)
     with pytest.raises(IndexError):
         numbers_at(lambda: blocks, [len(numbers)])
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """Of what numpy holds; Polars, which is not traced, is handed as many rows at a time."""
+    few, peak_of_few = traced_peak(catalogue_in_files, tmp_path, 4)
+    many, peak_of_many = traced_peak(catalogue_in_files, tmp_path, 12)
+    assert few == 100_000
+    assert many == 300_000
+    assert peak_of_many < 1.2 * peak_of_few
+    assert peak_of_many < 24 * many  # user, item and time of an event would be as much

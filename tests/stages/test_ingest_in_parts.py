@@ -13,8 +13,9 @@ import pytest
 from log_pieces import drawn_rows, log
 from sidmint.adapters.gx_catalogue import check_catalogue
 from sidmint.artifacts import Artifacts
-from sidmint.errors import BadInput
+from sidmint.errors import BadInput, StorageFailed
 from sidmint.execution.splitting import split
+from sidmint.execution.writing import ShardWriter
 from sidmint.layout import Layout
 from sidmint.params import parse_params
 from sidmint.sources import large_table
@@ -200,3 +201,31 @@ def test_what_is_wrong_is_said_as_of_whole_tables(
         said.append(re.sub(r" \((\d+ such (row|item)s|looked at: .*)\)", "", str(error.value)))
         assert not (tmp_path / root / "data" / "build" / "ingest").exists()
     assert said[0] == said[1]
+
+
+def test_a_run_that_was_killed_leaves_the_last_catalogue_and_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _raw(tmp_path, _items(), _log())
+    before = _run(tmp_path, SHARD_ROWS)
+    wanted = {path: path.read_bytes() for path in before.folder("ingest").rglob("*.*")}
+
+    def full(writer: ShardWriter, index: int, *rest: Any) -> None:
+        if index == 2:
+            raise StorageFailed("the disk is full")
+        return written(writer, index, *rest)
+
+    written = ShardWriter.write
+    monkeypatch.setattr(ShardWriter, "write", full)
+    with pytest.raises(StorageFailed):
+        _run(tmp_path, SHARD_ROWS, cold_share=0.3)
+    monkeypatch.setattr(ShardWriter, "write", written)
+    assert {path: path.read_bytes() for path in before.folder("ingest").rglob("*.*")} == wanted
+    # What a killed process leaves: parts of another catalogue, and rows in files.
+    draft = before.folder("ingest").with_name(".ingest.draft")
+    (draft / "items").mkdir(parents=True)
+    (draft / "items" / "part-00000.parquet").write_bytes(b"another")
+    (draft / "sidmint-spill-x").mkdir()
+    again = _run(tmp_path, SHARD_ROWS)
+    assert {path: path.read_bytes() for path in again.folder("ingest").rglob("*.*")} == wanted
+    assert [path.name for path in again.folder("ingest").parent.iterdir()] == ["ingest"]

@@ -12,7 +12,7 @@ import polars as pl
 from sidmint.adapters.gx_gate import judge
 from sidmint.adapters.gx_suites import Answer, Claim, ask
 from sidmint.catalogue import SortedSequences, sorted_sequence_share
-from sidmint.catalogue.id_rows import DistinctIds
+from sidmint.catalogue.id_rows import IdRows
 from sidmint.contracts import Interactions, Items
 from sidmint.execution.shards import Shards
 from sidmint.execution.splitting import with_whole_keys
@@ -223,18 +223,15 @@ def _facts_of_parts(items: Shards, interactions: pl.DataFrame | Shards) -> dict[
     """The same numbers, a part at a time; interactions that are no parts are none at all."""
     if not isinstance(interactions, Shards):
         return {"num_items": items.num_rows, "num_interactions": interactions.height}
-    item, in_order, met = Interactions.ITEM_ID, SortedSequences(), DistinctIds()
-    parts = _parts_of(interactions, [_USER, item])
-    for events in with_whole_keys(parts, _USER):
+    item, in_order, num_orphans = Interactions.ITEM_ID, SortedSequences(), 0
+    known = IdRows(items.scan().select(Items.ITEM_ID).collect().to_series())
+    for events in with_whole_keys(_parts_of(interactions, [_USER, item]), _USER):
         in_order.add(events)
-        met.add(events[item])
-    known = items.scan().select(pl.col(Items.ITEM_ID).alias("id")).collect()
-    ids, counts = met.sorted()
-    orphans = pl.DataFrame({"id": ids, "events": counts}).join(known, on="id", how="anti")
+        num_orphans += int((known.of(events[item]) < 0).sum())
     return {
         "num_items": items.num_rows,
         "num_interactions": interactions.num_rows,
-        "num_orphan_interactions": int(orphans["events"].sum()),
+        "num_orphan_interactions": num_orphans,
         _SORTED: in_order.share,
     }
 
