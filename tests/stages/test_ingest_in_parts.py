@@ -203,6 +203,12 @@ def test_what_is_wrong_is_said_as_of_whole_tables(
     assert said[0] == said[1]
 
 
+def test_a_log_that_is_not_there_is_said_before_items_are_read(tmp_path: Path) -> None:
+    _raw(tmp_path, _items(), _log())
+    with pytest.raises(BadInput, match=r"gone.parquet is not there; check ingest.items"):
+        _run(tmp_path, SHARD_ROWS, interactions="data/raw/gone.parquet")
+
+
 def test_a_run_that_was_killed_leaves_the_last_catalogue_and_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,11 +154,7 @@ def build_in_pieces(
     but where events on unknown items were left out: there it is the row of the file.
     """
     name, rows = interactions_name, IdRows(item_ids)
-    counted = DistinctIds()
-    for first_row, ids in track(log.users(), "read users", log.num_pieces):
-        with in_rows(first_row, len(ids)):
-            counted.add(as_ids(ids, name, first_row))
-    users, events_of_users = counted.sorted()
+    users, events_of_users = _users_of(log, name, track)
     bounds = np.array(cuts(events_of_users, events_at_once)[:-1], dtype=np.int64)
     reading = _Reading(rows.of if item_rows is None else item_rows, users, bounds, name)
     pieces = track(log.events(), "read events", log.num_pieces)
@@ -179,13 +175,7 @@ def build_in_pieces(
         withheld, selection = newest(ordered.first_events(), remaining, cold_share, seed)
         split = partial(split_events, withheld=withheld)
     standings = standings_of(len(item_ids), np.flatnonzero(ordered.of_items), remaining, withheld)
-    num_train = np.zeros(len(item_ids), dtype=np.int64)
-    parts: dict[str, int] = {}
-    for frame in track(kept.frames(), "split events", kept.num_ranges):
-        events = split(frame)
-        count_training(num_train, events)
-        parts = {part: count + parts.get(part, 0) for part, count in split_sizes(events).items()}
-    require_training(num_train)
+    num_train, parts = _trained(kept, split, track)
     in_set = in_item_set(standings, item_set)
     profile = {
         **sizes_in_profile(
@@ -204,6 +194,29 @@ def build_in_pieces(
             yield finish_events(split(frame), users, item_ids)
 
     return CatalogueInPieces(rows, standings, num_train, item_set, profile, finished)
+
+
+def _users_of(log: LogPieces, name: str, track: Track) -> tuple[pl.Series, Array]:
+    """All users, by id, and how many events each has, (U,)."""
+    counted = DistinctIds()
+    for first_row, ids in track(log.users(), "read users", log.num_pieces):
+        with in_rows(first_row, len(ids)):
+            counted.add(as_ids(ids, name, first_row))
+    return counted.sorted()
+
+
+def _trained(
+    kept: _Kept, split: Callable[[pl.DataFrame], pl.DataFrame], track: Track
+) -> tuple[Array, dict[str, int]]:
+    """Training events of each item, (N,), and how many events each part of the split has."""
+    num_train = np.zeros(len(kept.items), dtype=np.int64)
+    parts: dict[str, int] = {}
+    for frame in track(kept.frames(), "split events", kept.num_ranges):
+        events = split(frame)
+        count_training(num_train, events)
+        parts = {part: count + parts.get(part, 0) for part, count in split_sizes(events).items()}
+    require_training(num_train)
+    return num_train, parts
 
 
 @dataclass(frozen=True)

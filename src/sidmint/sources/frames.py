@@ -32,10 +32,15 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pl.DataFrame:
     there is one, for what is missing, damaged or of another format. Bytes that are all UTF-8 are
     text, as some writers of Parquet do not say so.
     """
-    if not path.exists():
-        raise BadInput(f"{path} is not there; check ingest.items and ingest.interactions")
+    require_there(path)
     with from_outside(str(path)):
         return _bytes_as_text(_read(path, encoding))
+
+
+def require_there(path: Path) -> None:
+    """`BadInput` where nothing is at `path`."""
+    if not path.exists():
+        raise BadInput(f"{path} is not there; check ingest.items and ingest.interactions")
 
 
 def _read(path: Path, encoding: str) -> pl.DataFrame:
@@ -77,7 +82,7 @@ def parquet_files(path: Path) -> tuple[Path, ...]:
     `checking.open_shards` says.
     """
     if not path.is_dir():
-        return (path,) if path.exists() and path.suffix.lower() in _PARQUET else ()
+        return (path,) if path.suffix.lower() in _PARQUET else ()
     if (path / PARTS).exists():
         shards = open_shards(path)
         return tuple(shards.path(index) for index in range(len(shards.parts)))

@@ -163,16 +163,14 @@ class LargeTable:
 def open_large(params: IngestParams, files: SourceFiles, shard_rows: int) -> LargeTable | None:
     """What `ingest` names, if it is of source `table`, in Parquet, of more than `shard_rows` items.
 
-    None otherwise: such are read whole.
+    None otherwise: such are read whole. `BadInput` where a file is missing or no Parquet.
     """
-    if params.source != "table" or files.items is None or not files.items.exists():
+    if params.source != "table" or files.items is None:
         return None
     items = ParquetPieces.of(files.items)
     if items is None or items.num_rows <= shard_rows:
         return None
-    log = None
-    if files.interactions is not None and files.interactions.exists():
-        log = ParquetPieces.of(files.interactions)
+    log = None if files.interactions is None else ParquetPieces.of(files.interactions)
     if log is None and files.interactions is not None:
         return None
     return LargeTable(

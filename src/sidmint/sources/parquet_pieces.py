@@ -15,6 +15,7 @@ from sidmint.sources.frames import (
     parquet_files,
     reading_parquet,
     require_one_schema,
+    require_there,
 )
 
 
@@ -34,8 +35,10 @@ class ParquetPieces:
     def of(cls, path: Path) -> ParquetPieces | None:
         """The table at `path`, of which footers are read; None where it is of another format.
 
-        `BadInput` names a file that is no Parquet, or that has other columns than the first.
+        `BadInput` names a file that is not there, is no Parquet, or has other columns than the
+        first.
         """
+        require_there(path)
         files = parquet_files(path)
         if not files:
             return None
