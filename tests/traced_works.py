@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
+from log_pieces import Drawn
+from sidmint.catalogue import build_in_pieces
 from sidmint.diagnostics import CodeCounts, Overlap, count_code_blocks, count_codes, overlap
 from sidmint.event_log import build_event_log
 from sidmint.publishing.lookup import lookup
@@ -75,6 +78,27 @@ def log_in_files(folder: Path, memory: int, num_users: int, num_items: int) -> C
                 memory=memory,
             )
             return len(log.items)
+
+    return work
+
+
+def catalogue_in_files(folder: Path, num_pieces: int) -> Callable[[], int]:
+    """How many events a catalogue of pieces of 25,000 has, made 10,000 events at a time."""
+    item_ids = pl.Series([f"{number:06d}" for number in range(2_000)])
+    log = Drawn(num_pieces, num_users=4_000, num_items=2_000)
+
+    def work() -> int:
+        with spilling(folder) as spill:
+            made = build_in_pieces(
+                item_ids,
+                log,
+                min_interactions=3,
+                cold_share=0.1,
+                seed=0,
+                spill=spill,
+                events_at_once=10_000,
+            )
+            return sum(block.height for block in made.events())
 
     return work
 

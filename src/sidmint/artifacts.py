@@ -24,10 +24,11 @@ import polars as pl
 from safetensors.numpy import save as save_tensors
 
 from sidmint.array_files import ArrayFile
-from sidmint.contracts import Items, PairsTable, require_columns
+from sidmint.contracts import Interactions, Items, PairsTable, require_columns
 from sidmint.errors import BadInput, SidmintError
 from sidmint.execution.checking import open_shards
 from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import with_whole_keys
 from sidmint.execution.writing import ShardWriter
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout, safe_name
@@ -227,7 +228,9 @@ class Artifacts:
     def events(self) -> Iterator[pl.DataFrame]:
         """The same, those of a user together: all at once, or as many as a part has."""
         parts = self.shards("ingest", "interactions")
-        return iter([self.interactions()]) if parts is None else parts.groups()
+        if parts is None:
+            return iter([self.interactions()])
+        return with_whole_keys(parts.frames(), Interactions.USER_ID)
 
     def has_log(self) -> bool:
         """Whether the catalogue has any interaction; only Parquet footers are read."""

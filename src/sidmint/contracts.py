@@ -42,6 +42,7 @@ class Items:
     ITEM_ID = "item_id"  # str, unique
     TITLE = "title"  # str, not empty
     CATEGORIES = "categories"  # str or null: a path joined by " > "
+    PRICE = "price"  # float or null
     COLD = "cold"  # bool: no training interaction may speak of it; every standing but "warm"
     STANDING = "standing"  # one of STANDINGS: how the item stands to the interactions
     NUM_TRAIN = "num_train"  # int: training interactions of the item

@@ -7,7 +7,8 @@ exception is a defect of sidmint and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class SidmintError(Exception):
@@ -36,6 +37,16 @@ class WorkerDied(SidmintError):
 
 class RegistryConflict(Refused):
     """Somebody else moved the champion pointer first."""
+
+
+@contextmanager
+def in_rows(first_row: int, num_rows: int) -> Iterator[None]:
+    """`BadInput` over a piece of a table says which rows were looked at: those behind were not."""
+    try:
+        yield
+    except BadInput as error:
+        last = first_row + num_rows - 1
+        raise BadInput(f"{error} (looked at: rows {first_row:,} to {last:,})") from error
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:

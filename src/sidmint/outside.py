@@ -42,11 +42,12 @@ def from_outside(name: str) -> Iterator[None]:
         ) from error
 
 
-def as_text(values: pl.Series, name: str) -> pl.Series:
+def as_text(values: pl.Series, name: str, first_row: int = 1) -> pl.Series:
     """`values` of the table `name` as text, nulls as nulls.
 
-    Raises `BadInput` for a type that has no text form (lists, records, spans of time), and naming
-    the row (from 1) of bytes that are not UTF-8.
+    `first_row` is the number in the table of the first of them. Raises `BadInput` for a type that
+    has no text form (lists, records, spans of time), and naming the row (from 1) of bytes that are
+    not UTF-8.
     """
     if values.dtype.is_nested() or values.dtype in (pl.Duration, pl.Object):
         raise BadInput(
@@ -57,8 +58,8 @@ def as_text(values: pl.Series, name: str) -> pl.Series:
     lost = text.is_null() & values.is_not_null()
     if lost.any():
         raise BadInput(
-            f"{name}: row {lost.arg_true()[0] + 1} has bytes in {values.name} that are not UTF-8 "
-            f"text ({lost.sum():,} such rows); write the column as text"
+            f"{name}: row {lost.arg_true()[0] + first_row} has bytes in {values.name} that are not "
+            f"UTF-8 text ({lost.sum():,} such rows); write the column as text"
         )
     return text
 
@@ -84,8 +85,12 @@ def whole_as_integers(values: pl.Series) -> pl.Series:
 
     Beyond 2^53 a float is no id any more, and stays as it is.
     """
-    if not values.dtype.is_float():
+    if not (values.dtype.is_float() and are_whole(values)):
         return values
+    return values.fill_nan(None).cast(pl.Int64)
+
+
+def are_whole(values: pl.Series) -> bool:
+    """Whether all of `values` (floats) are whole numbers that a float holds exactly."""
     known = values.fill_nan(None)
-    is_id = (known % 1 == 0) & (known.abs() <= 2.0**53)
-    return known.cast(pl.Int64) if is_id.fill_null(True).all() else values
+    return bool(((known % 1 == 0) & (known.abs() <= 2.0**53)).fill_null(True).all())

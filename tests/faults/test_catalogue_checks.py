@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from sidmint.adapters.gx_catalogue import check_catalogue
+from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import split
 
 Tables = tuple[pl.DataFrame, pl.DataFrame]
+
+NO_KEY = ("items_item_id_present", "interactions_user_id_present")
+"""Of no part: who writes parts refuses rows without their key."""
 
 
 def sound() -> Tables:
@@ -26,7 +33,7 @@ def sound() -> Tables:
     return items, interactions
 
 
-def failed(tables: Tables, **expected: int) -> dict[str, str]:
+def failed(tables: Tables | tuple[Shards, Shards], **expected: int) -> dict[str, str]:
     rows = check_catalogue(*tables, **expected)  # type: ignore[arg-type]
     assert all(row["severity"] == "critical" for row in rows)
     return {row["name"]: row["reason"] for row in rows if not row["passed"]}
@@ -98,3 +105,33 @@ def test_missing_columns_fail_by_name():
     assert reasons["items_title_present"] == "items has no column title"
     assert reasons["interactions_split_known"] == "interactions has no column split"
     assert reasons["interactions_user_position_unique"] == "interactions has no column position"
+
+
+def in_parts(folder: Path, tables: Tables) -> tuple[Shards, Shards]:
+    """The same tables, cut inside of users."""
+    items, interactions = tables
+    return (
+        split(items, folder / "items", "item_id", "test", 3, unique=False),
+        split(interactions, folder / "interactions", "user_id", "test", 4, unique=False),
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in NO_KEY])
+def test_in_parts_the_same_check_finds_it(name: str, tmp_path: Path) -> None:
+    broken = in_parts(tmp_path, BROKEN[name](*sound()))
+    assert set(failed(broken)) == {name}
+
+
+def test_a_sound_catalogue_in_parts_passes_with_the_same_words(tmp_path: Path) -> None:
+    expected: dict[str, Any] = {"expected_items": 4, "expected_interactions": 10}
+    rows = check_catalogue(*in_parts(tmp_path, sound()), **expected)
+    assert rows == check_catalogue(*sound(), **expected)
+
+
+def test_rows_of_parts_are_counted(tmp_path: Path) -> None:
+    items, interactions = sound()
+    reasons = failed(in_parts(tmp_path, (items, interactions.with_columns(split=pl.lit("dev")))))
+    assert reasons == {
+        "interactions_split_known": "10 of 10 rows of interactions have a split that is none of "
+        "train, validation, test, cold"
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ import polars as pl
 
 from sidmint.adapters.gx_gate import judge
 from sidmint.adapters.gx_suites import Answer, Claim, ask
-from sidmint.catalogue import sorted_sequence_share
+from sidmint.catalogue import SortedSequences, sorted_sequence_share
+from sidmint.catalogue.id_rows import IdRows
 from sidmint.contracts import Interactions, Items
+from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import with_whole_keys
 from sidmint.gate.rules import Rule
 
 SPLITS = ("train", "validation", "test", "cold")
@@ -32,11 +35,13 @@ class _RowCheck:
     holds: str
     fails: str
     """Said of the rows against it: "3 of 100 rows of items ..."."""
+    against: pl.Expr
+    """Whether a row is against it, in a table in the order of its key."""
 
 
 def check_catalogue(
-    items: pl.DataFrame,
-    interactions: pl.DataFrame,
+    items: pl.DataFrame | Shards,
+    interactions: pl.DataFrame | Shards,
     *,
     expected_items: int | None = None,
     expected_interactions: int | None = None,
@@ -47,12 +52,13 @@ def check_catalogue(
 
     Every check is critical: ids, titles and positions present, keys unique, splits known,
     events on known items only, counts as expected, sequences in order of time rather than
-    of item id. Only the columns that are asked about leave Polars. Without a log
-    (`has_log`) interactions are asked for nothing but an expected count.
+    of item id. Only the columns that are asked about leave Polars; of tables in parts they are
+    counted part by part, and Great Expectations judges the counts. Without a log (`has_log`)
+    interactions are asked for nothing but an expected count.
     """
-    rows = _check_rows("items", items, _item_checks(), docs)
+    rows = _check_table("items", items, _item_checks(), docs)
     if has_log:
-        rows += _check_rows("interactions", interactions, _interaction_checks(), docs)
+        rows += _check_table("interactions", interactions, _interaction_checks(), docs)
     facts = _facts(items, interactions)
     rules = _fact_rules(expected_items, expected_interactions, has_log)
     for result in judge(rules, facts, docs, "catalogue_facts"):
@@ -73,6 +79,7 @@ def _item_checks() -> list[_RowCheck]:
             ),
             "every title has text",
             "have a title without text",
+            ~pl.col(Items.TITLE).str.contains(r"\S"),
         ),
     ]
 
@@ -89,6 +96,8 @@ def _interaction_checks() -> list[_RowCheck]:
             ),
             "no two events of a user share a position",
             "share user_id and position with another row",
+            (pl.col(_USER) == pl.col(_USER).shift())
+            & (pl.col(_POSITION) <= pl.col(_POSITION).shift()),
         ),
         _RowCheck(
             Claim(
@@ -98,18 +107,60 @@ def _interaction_checks() -> list[_RowCheck]:
             ),
             f"every split is one of {', '.join(SPLITS)}",
             f"have a split that is none of {', '.join(SPLITS)}",
+            ~pl.col(Interactions.SPLIT).is_in(SPLITS),
         ),
     ]
 
 
 def _present(column: str) -> _RowCheck:
     claim = Claim(f"{column}_present", "ExpectColumnValuesToNotBeNull", {"column": column})
-    return _RowCheck(claim, f"every row has {column}", f"lack {column}")
+    absent = pl.col(column).is_null()
+    return _RowCheck(claim, f"every row has {column}", f"lack {column}", absent)
 
 
 def _unique(column: str) -> _RowCheck:
     claim = Claim(f"{column}_unique", "ExpectColumnValuesToBeUnique", {"column": column})
-    return _RowCheck(claim, f"no two rows share {column}", f"share {column} with another row")
+    holds, fails = f"no two rows share {column}", f"share {column} with another row"
+    return _RowCheck(claim, holds, fails, pl.col(column) <= pl.col(column).shift())
+
+
+def _check_table(
+    table: str,
+    rows: pl.DataFrame | Shards,
+    checks: Sequence[_RowCheck],
+    docs: Path | None,
+) -> list[dict[str, Any]]:
+    if isinstance(rows, Shards):
+        return _check_counts(table, rows, checks, docs)
+    return _check_rows(table, rows, checks, docs)
+
+
+def _check_counts(
+    table: str, shards: Shards, checks: Sequence[_RowCheck], docs: Path | None
+) -> list[dict[str, Any]]:
+    """The same checks of a table in parts, by how many rows are against each."""
+    counts = dict.fromkeys((check.claim.name for check in checks), 0)
+    columns = dict.fromkeys(column for check in checks for column in _columns(check.claim))
+    last = pl.DataFrame()
+    for part in _parts_of(shards, list(columns)):
+        rows = pl.concat([last, part]) if last.width else part
+        for check in checks:
+            against = rows.select(check.against).to_series()[last.height :]
+            counts[check.claim.name] += int(against.sum())
+        last = part.tail(1)
+    rules = [Rule(name, name, "critical", high=0) for name in counts]
+    results = {result.name: result for result in judge(rules, counts, docs, f"counts_of_{table}")}
+    found = []
+    for check in checks:
+        name, passed = check.claim.name, results[check.claim.name].passed
+        text = f"{counts[name]} of {shards.num_rows} rows of {table} {check.fails}"
+        found.append(_row(f"{table}_{name}", passed, check.holds if passed else text))
+    return found
+
+
+def _parts_of(shards: Shards, columns: list[str]) -> Iterator[pl.DataFrame]:
+    for index in range(len(shards.parts)):
+        yield pl.read_parquet(shards.path(index), columns=columns)
 
 
 def _check_rows(
@@ -144,8 +195,14 @@ def _against(check: _RowCheck, answer: Answer, table: str, num_rows: int) -> str
     return f"{text}, for example {examples[0]!r}" if examples else text
 
 
-def _facts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, float | None]:
+def _facts(
+    items: pl.DataFrame | Shards, interactions: pl.DataFrame | Shards
+) -> dict[str, float | None]:
     """Numbers about both tables together; one that their columns do not allow is left out."""
+    if isinstance(items, Shards):
+        return _facts_of_parts(items, interactions)
+    if isinstance(interactions, Shards):
+        raise TypeError("interactions in parts of items that are not")
     facts: dict[str, float | None] = {
         "num_items": items.height,
         "num_interactions": interactions.height,
@@ -160,6 +217,23 @@ def _facts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, float |
         events = interactions.select(_USER, _POSITION, pl.col(item).cast(pl.String)).drop_nulls()
         facts[_SORTED] = sorted_sequence_share(events.sort(_USER, _POSITION))
     return facts
+
+
+def _facts_of_parts(items: Shards, interactions: pl.DataFrame | Shards) -> dict[str, float | None]:
+    """The same numbers, a part at a time; interactions that are no parts are none at all."""
+    if not isinstance(interactions, Shards):
+        return {"num_items": items.num_rows, "num_interactions": interactions.height}
+    item, in_order, num_orphans = Interactions.ITEM_ID, SortedSequences(), 0
+    known = IdRows(items.scan().select(Items.ITEM_ID).collect().to_series())
+    for events in with_whole_keys(_parts_of(interactions, [_USER, item]), _USER):
+        in_order.add(events)
+        num_orphans += int((known.of(events[item]) < 0).sum())
+    return {
+        "num_items": items.num_rows,
+        "num_interactions": interactions.num_rows,
+        "num_orphan_interactions": num_orphans,
+        _SORTED: in_order.share,
+    }
 
 
 def _fact_rules(

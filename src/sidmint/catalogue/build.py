@@ -17,9 +17,8 @@ Ids travel as row numbers between 2 and 5, so ten million events take seconds.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +27,7 @@ import polars as pl
 
 from sidmint.catalogue.checking import check_items, number_events, on_known_items
 from sidmint.catalogue.core import core_rows
+from sidmint.catalogue.digest import digest_of
 from sidmint.catalogue.splitting import (
     MIN_EVENTS_A_USER,
     choose_cold,
@@ -39,7 +39,6 @@ from sidmint.catalogue.splitting import (
 )
 from sidmint.contracts import STANDINGS, Interactions, Items
 from sidmint.errors import BadInput
-from sidmint.outside import from_outside
 
 _USER, _ITEM, _POSITION = Interactions.USER_ID, Interactions.ITEM_ID, Interactions.POSITION
 
@@ -86,8 +85,8 @@ def build_catalogue(
         ordered = shuffle_ties(ordered, seed, interactions_name)
     numbers = ordered[_USER].to_numpy(), ordered[_ITEM].to_numpy()
     kept = ordered[core_rows(*numbers, min_interactions)]
-    min_events = MIN_EVENTS_A_USER if protocol == "leave_one_out" else 1
-    _require_events(kept, users, min_interactions, interactions_name, min_events)
+    of_users = np.bincount(kept[_USER].to_numpy(), minlength=len(users))
+    require_events(of_users, users, min_interactions, interactions_name, protocol)
     seen, remaining = (frame[_ITEM].unique().sort().to_numpy() for frame in (ordered, kept))
     if protocol == "time":
         split, withheld = split_by_time(kept, *time_shares, interactions_name)
@@ -95,22 +94,22 @@ def build_catalogue(
     else:
         withheld, selection = choose_cold(ordered, remaining, cold_share, seed)
         split = split_events(kept, withheld)
-    standings = _standings(checked.height, seen, remaining, withheld)
-    catalogue_items = _finish_items(checked, split, standings, item_set)
-    catalogue_events = _finish_events(split, users, checked)
+    standings = standings_of(checked.height, seen, remaining, withheld)
+    num_train = np.zeros(checked.height, dtype=np.int64)
+    count_training(num_train, split)
+    require_training(num_train)
+    catalogue_items = finish_items(checked, standings, num_train, item_set)
+    catalogue_events = finish_events(split, users, checked[Items.ITEM_ID])
     profile = {
-        "read": _sizes(checked.height, ordered),
-        "dropped": {
-            "interactions_on_unknown_items": interactions.height - known.height,
-            "items_by_k_core": checked.height - catalogue_items.height,
-            "users_by_k_core": ordered[_USER].n_unique() - kept[_USER].n_unique(),
-            "interactions_by_k_core": ordered.height - kept.height,
-        },
-        **_sizes(catalogue_items.height, kept),
-        "density": kept.height / (kept[_USER].n_unique() * len(remaining)),
-        **standing_sizes(catalogue_items),
+        **sizes_in_profile(
+            read=Sizes(checked.height, ordered[_USER].n_unique(), ordered.height),
+            kept=Sizes(catalogue_items.height, kept[_USER].n_unique(), kept.height),
+            num_core_items=len(remaining),
+            num_unknown=interactions.height - known.height,
+        ),
+        **standing_sizes(standings[in_item_set(standings, item_set)]),
         "cold_selection": selection,
-        "split": _split_sizes(catalogue_events),
+        "split": split_sizes(catalogue_events),
         "sorted_sequence_share": sorted_sequence_share(catalogue_events),
         "titles_filled": num_filled,
         "digest": digest_of(catalogue_items, catalogue_events),
@@ -118,81 +117,115 @@ def build_catalogue(
     return Catalogue(catalogue_items, catalogue_events, profile)
 
 
-def digest_of(*frames: pl.DataFrame) -> str:
-    """SHA-256 over the plain columns of `frames` as CSV: equal tables have equal digests.
-
-    Read from values, not from Parquet bytes, so that it outlives a change of the file format.
-    """
-    digest = hashlib.sha256()
-    for frame in frames:
-        plain = frame.select(pl.selectors.exclude(pl.selectors.nested(), pl.selectors.binary()))
-        plain = plain.with_columns(pl.selectors.duration().to_physical())  # CSV has none
-        with from_outside("a table of the catalogue"):  # a time of the year 300,000, say
-            for part in plain.iter_slices(1_000_000):
-                digest.update(part.write_csv().encode())
-    return digest.hexdigest()
-
-
-def _require_events(
-    kept: pl.DataFrame, users: pl.Series, k: int, name: str, min_events: int
+def require_events(
+    of_users: npt.NDArray[Any], users: pl.Series, k: int, name: str, protocol: str
 ) -> None:
-    if kept.is_empty():
+    """`BadInput` where the k-core is empty, or too short for leave-one-out.
+
+    `of_users` (U,) are the events that each of `users` has in it.
+    """
+    if not of_users.any():
         raise BadInput(
             f"{name}: no interaction is left where every user and item has {k} or more; "
             f"lower ingest.min_interactions (now {k}), or have ids from content alone: "
             "ingest.interactions: null, train.fit_on: all"
         )
-    short = kept.group_by(_USER).len().filter(pl.col("len") < min_events).sort(_USER)
-    if short.height:
+    min_events = MIN_EVENTS_A_USER if protocol == "leave_one_out" else 1
+    short = np.flatnonzero((of_users > 0) & (of_users < min_events))
+    if len(short):
         raise BadInput(
-            f"{name}: user {users[short[_USER][0]]} has {short['len'][0]} events "
-            f"({short.height} such users) and leave-one-out wants {MIN_EVENTS_A_USER}: one each "
+            f"{name}: user {users[int(short[0])]} has {of_users[short[0]]} events "
+            f"({len(short)} such users) and leave-one-out wants {MIN_EVENTS_A_USER}: one each "
             f"for test, validation and training; raise ingest.min_interactions (now {k}) to at "
             f"least {MIN_EVENTS_A_USER}"
         )
 
 
-def standing_sizes(items: pl.DataFrame) -> dict[str, Any]:
-    """For the profile: how many items are cold, and how many stand in each of `STANDINGS`."""
-    counts = items[Items.STANDING].value_counts()
-    found = dict(zip(counts[Items.STANDING], counts["count"], strict=True))
+@dataclass(frozen=True)
+class Sizes:
+    """Of a catalogue, before or after the k-core."""
+
+    items: int
+    users: int
+    interactions: int
+
+
+def sizes_in_profile(
+    *, read: Sizes, kept: Sizes, num_core_items: int, num_unknown: int
+) -> dict[str, Any]:
+    """For the profile: what was read, dropped and kept."""
     return {
-        "cold_items": int(items[Items.COLD].sum()),
-        "items_by_standing": {name: int(found.get(name, 0)) for name in STANDINGS},
+        "read": asdict(read),
+        "dropped": {
+            "interactions_on_unknown_items": num_unknown,
+            "items_by_k_core": read.items - kept.items,
+            "users_by_k_core": read.users - kept.users,
+            "interactions_by_k_core": read.interactions - kept.interactions,
+        },
+        **asdict(kept),
+        "density": kept.interactions / (kept.users * num_core_items),
     }
 
 
-def _standings(
+Standings = npt.NDArray[np.int8]
+"""Of each item, as a number: its place in `STANDINGS`."""
+
+
+def standing_sizes(standings: Standings) -> dict[str, Any]:
+    """For the profile: how many items are cold, and how many stand in each of `STANDINGS`."""
+    counts = np.bincount(standings, minlength=len(STANDINGS)).tolist()
+    return {
+        "cold_items": len(standings) - counts[STANDINGS.index("warm")],
+        "items_by_standing": dict(zip(STANDINGS, counts, strict=True)),
+    }
+
+
+def standings_of(
     num_items: int,
     seen: npt.NDArray[Any],
     remaining: npt.NDArray[Any],
     withheld: npt.NDArray[Any],
-) -> pl.Series:
-    """The standing (`STANDINGS`) of each item, from the rows of items that have each mark."""
-    numbers = np.full(num_items, STANDINGS.index("without_events"))
-    numbers[seen] = STANDINGS.index("below_core")
-    numbers[remaining] = STANDINGS.index("warm")
-    numbers[withheld] = STANDINGS.index("withheld")
-    return pl.Series(Items.STANDING, STANDINGS).gather(numbers)
+) -> Standings:
+    """The standing of each item, from the rows of items that have each mark."""
+    standings = np.full(num_items, STANDINGS.index("without_events"), dtype=np.int8)
+    standings[seen] = STANDINGS.index("below_core")
+    standings[remaining] = STANDINGS.index("warm")
+    standings[withheld] = STANDINGS.index("withheld")
+    return standings
 
 
-def _finish_items(
-    items: pl.DataFrame, split: pl.DataFrame, standings: pl.Series, item_set: str
-) -> pl.DataFrame:
-    is_train = (split[Interactions.SPLIT] == "train").to_numpy()
-    num_train = np.bincount(split[_ITEM].to_numpy()[is_train], minlength=items.height)
+def count_training(num_train: npt.NDArray[np.int64], split: pl.DataFrame) -> None:
+    """Add the training events of `split` to those of their items, (N,)."""
+    trained = split.filter(pl.col(Interactions.SPLIT) == "train")[_ITEM].value_counts()
+    num_train[trained[_ITEM].to_numpy()] += trained["count"].to_numpy()
+
+
+def require_training(num_train: npt.NDArray[Any]) -> None:
+    """`BadInput` where no item has a training event."""
     if not num_train.any():
         raise BadInput("no training interaction is left; lower ingest.cold_share")
+
+
+def finish_items(
+    items: pl.DataFrame, standings: Standings, num_train: npt.NDArray[Any], item_set: str
+) -> pl.DataFrame:
+    """`items`, or a piece of them, with what the catalogue says of each; those of `item_set`."""
     finished = items.with_columns(
-        (standings != "warm").alias(Items.COLD),
-        standings.alias(Items.STANDING),
+        pl.Series(Items.COLD, standings != STANDINGS.index("warm")),
+        pl.Series(Items.STANDING, STANDINGS).gather(standings),
         pl.Series(Items.NUM_TRAIN, num_train, dtype=pl.Int64),
     )
-    in_core = pl.col(Items.STANDING).is_in(["warm", "withheld"])
-    return finished.filter(in_core) if item_set == "core" else finished
+    return finished.filter(pl.Series(in_item_set(standings, item_set)))
 
 
-def _finish_events(split: pl.DataFrame, users: pl.Series, items: pl.DataFrame) -> pl.DataFrame:
+def in_item_set(standings: Standings, item_set: str) -> npt.NDArray[np.bool_]:
+    """Whether an item of each of `standings` is in the catalogue."""
+    if item_set == "core":
+        return np.isin(standings, [STANDINGS.index("warm"), STANDINGS.index("withheld")])
+    return np.ones(len(standings), dtype=bool)
+
+
+def finish_events(split: pl.DataFrame, users: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
     """Ids back in place of row numbers, time as whole seconds."""
     time = (
         split[Interactions.TIMESTAMP].dt.epoch("s")
@@ -202,7 +235,7 @@ def _finish_events(split: pl.DataFrame, users: pl.Series, items: pl.DataFrame) -
     return pl.DataFrame(
         {
             _USER: users.gather(split[_USER]),
-            _ITEM: items[Items.ITEM_ID].gather(split[_ITEM]),
+            _ITEM: item_ids.gather(split[_ITEM]),
             _POSITION: split[_POSITION],
             Interactions.TIMESTAMP: time,
             Interactions.SPLIT: split[Interactions.SPLIT],
@@ -210,15 +243,8 @@ def _finish_events(split: pl.DataFrame, users: pl.Series, items: pl.DataFrame) -
     )
 
 
-def _sizes(num_items: int, events: pl.DataFrame) -> dict[str, int]:
-    return {
-        "items": num_items,
-        "users": events[_USER].n_unique(),
-        "interactions": events.height,
-    }
-
-
-def _split_sizes(interactions: pl.DataFrame) -> dict[str, int]:
+def split_sizes(interactions: pl.DataFrame) -> dict[str, int]:
+    """For the profile: how many events are in each part of the split."""
     counts = interactions[Interactions.SPLIT].value_counts()
     found = dict(zip(counts[Interactions.SPLIT], counts["count"], strict=True))
     return {name: int(found.get(name, 0)) for name in ("train", "validation", "test", "cold")}

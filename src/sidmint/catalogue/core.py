@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,38 @@ def k_core(interactions: pl.DataFrame, min_interactions: int) -> pl.DataFrame:
     return interactions[rows]
 
 
-def core_rows(
-    users: npt.NDArray[Any], items: npt.NDArray[Any], min_interactions: int
-) -> npt.NDArray[Any]:
+Numbers = npt.NDArray[Any]
+
+
+def core_rows(users: Numbers, items: Numbers, min_interactions: int) -> Numbers:
     """The rows of the k-core, given a user and an item number a row."""
-    rows = np.arange(len(users))
-    while len(rows):
-        row_users, row_items = users[rows], items[rows]
-        keep = (np.bincount(row_users)[row_users] >= min_interactions) & (
-            np.bincount(row_items)[row_items] >= min_interactions
-        )
-        if keep.all():
-            break
-        rows = rows[keep]
-    return rows
+    num_users, num_items = (int(numbers.max(initial=0)) + 1 for numbers in (users, items))
+    of_users, of_items = core_counts(
+        lambda: [(users, items)], num_users, num_items, min_interactions
+    )
+    return np.flatnonzero((of_users[users] > 0) & (of_items[items] > 0))
+
+
+def core_counts(
+    blocks: Callable[[], Iterable[tuple[Numbers, Numbers]]],
+    num_users: int,
+    num_items: int,
+    min_interactions: int,
+) -> tuple[Numbers, Numbers]:
+    """Events in the k-core of each user (U,) and of each item (N,); 0: it is not in the core.
+
+    `blocks()` gives all events from the first on, in any cut: users (n,) below `num_users`, items
+    (n,) below `num_items`. They are read once more than events were dropped together. An event is
+    in the core where both its user and its item are.
+    """
+    user_stays, item_stays = np.ones(num_users, dtype=bool), np.ones(num_items, dtype=bool)
+    while True:
+        of_users = np.zeros(num_users, dtype=np.int64)
+        of_items = np.zeros(num_items, dtype=np.int64)
+        for users, items in blocks():
+            stays = user_stays[users] & item_stays[items]
+            np.add.at(of_users, users[stays], 1)
+            np.add.at(of_items, items[stays], 1)
+        user_stays, item_stays = of_users >= min_interactions, of_items >= min_interactions
+        if not (of_users[~user_stays].any() or of_items[~item_stays].any()):
+            return of_users, of_items

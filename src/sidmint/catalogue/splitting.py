@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,18 @@ def shuffle_ties(events: pl.DataFrame, seed: int, name: str = "interactions") ->
     something: in Amazon Beauty all 77,402 neighbours of one user and day stand in rising item
     id. Only neighbours with equal times change places. Raises `BadInput` without times.
     """
+    return shuffle_ties_by(events, tie_draws(seed), name)
+
+
+def tie_draws(seed: int) -> np.random.Generator:
+    """What decides ties, a draw an event in the order of all events."""
+    return generator_for(seed, "ingest", "ties")
+
+
+def shuffle_ties_by(
+    events: pl.DataFrame, draws: np.random.Generator, name: str = "interactions"
+) -> pl.DataFrame:
+    """`shuffle_ties` of the next users, who take the next of `draws`: as if all came at once."""
     if Interactions.TIMESTAMP not in events.columns:
         raise BadInput(
             f"{name}: ingest.tie_order is shuffled, but the log has no timestamps, so no two "
@@ -58,7 +72,7 @@ def shuffle_ties(events: pl.DataFrame, seed: int, name: str = "interactions") ->
         )
     time, user = pl.col(Interactions.TIMESTAMP), pl.col(_USER)
     begins = ((time != time.shift()) | (user != user.shift())).fill_null(True)
-    drawn = generator_for(seed, "ingest", "ties").random(events.height)
+    drawn = draws.random(events.height)
     shuffled = (
         events.with_columns(begins.cum_sum().alias("_tie"), pl.Series("_drawn", drawn))
         .sort("_tie", "_drawn", maintain_order=True)
@@ -80,35 +94,58 @@ def split_by_time(
     from below. Every event on an item without a training event is "cold". This is what a
     table meets in production: leave-one-out trains on events later than those it tests.
     """
-    if Interactions.TIMESTAMP not in events.columns:
+    require_times(events.columns, name)
+    time = events[Interactions.TIMESTAMP].sort()
+    first, second = (time[at] for at in cut_places(len(time), validation_share, test_share))
+    split = cut_in_time(events, first, second)
+    seen = split.filter(pl.col(Interactions.SPLIT) == "train")[_ITEM].unique()
+    require_seen(len(seen), name)
+    unseen = split.filter(~pl.col(_ITEM).is_in(seen.implode()))[_ITEM].unique().sort()
+    return with_cold(split, unseen), unseen.to_numpy()
+
+
+def require_times(columns: Sequence[str], name: str) -> None:
+    """`BadInput` where a log of these `columns` has no times to cut at."""
+    if Interactions.TIMESTAMP not in columns:
         raise BadInput(
             f"{name}: ingest.protocol is time, but the log has no timestamps; map one under "
             "ingest.columns, or set protocol: leave_one_out"
         )
-    time = events[Interactions.TIMESTAMP].sort()
-    cuts = [
-        time[min(len(time) - 1, math.ceil((1 - share) * len(time)))]
-        for share in (validation_share + test_share, test_share)
-    ]
+
+
+def cut_places(num_events: int, validation_share: float, test_share: float) -> tuple[int, int]:
+    """Which of all times, rising and counted from 0, is the first of validation, and of test."""
+    shares = (validation_share + test_share, test_share)
+    first, second = (min(num_events - 1, math.ceil((1 - held) * num_events)) for held in shares)
+    return first, second
+
+
+def cut_in_time(events: pl.DataFrame, first: datetime, second: datetime) -> pl.DataFrame:
+    """`events` of whole users with dense `position` and `split`: before, between, behind cuts."""
     when = pl.col(Interactions.TIMESTAMP)
-    warm = pl.when(when < cuts[0]).then(pl.lit("train"))
-    part = warm.when(when < cuts[1]).then(pl.lit("validation"))
-    split = events.with_columns(
+    warm = pl.when(when < first).then(pl.lit("train"))
+    part = warm.when(when < second).then(pl.lit("validation"))
+    return events.with_columns(
         pl.int_range(pl.len(), dtype=pl.Int32).over(_USER).alias(_POSITION),
         part.otherwise(pl.lit("test")).alias(Interactions.SPLIT),
     )
-    seen = split.filter(pl.col(Interactions.SPLIT) == "train")[_ITEM].unique()
-    if seen.is_empty():
+
+
+def require_seen(num_seen: int, name: str) -> None:
+    """`BadInput` where a cut in time leaves no item (`num_seen`) with a training event."""
+    if not num_seen:
         raise BadInput(f"{name}: no event lies before the cut in time; lower the shares held out")
-    unseen = split.filter(~pl.col(_ITEM).is_in(seen.implode()))[_ITEM].unique().sort()
+
+
+def with_cold(split: pl.DataFrame, unseen: pl.Series) -> pl.DataFrame:
+    """`split` with every event on an item of `unseen` as "cold"."""
     is_cold = pl.col(_ITEM).is_in(unseen.implode())
-    split = split.with_columns(
+    return split.with_columns(
         pl.when(is_cold)
         .then(pl.lit("cold"))
         .otherwise(Interactions.SPLIT)
         .alias(Interactions.SPLIT)
     )
-    return split, unseen.to_numpy()
 
 
 def choose_cold(
@@ -120,17 +157,23 @@ def choose_cold(
     of an item is no matter of the filter), ties by id. Where there is no time, a seeded random
     sample stands in, and is called so.
     """
-    num_cold = math.floor(share * len(candidates))
     if Interactions.TIMESTAMP not in events.columns:
+        return newest(None, candidates, share, seed)
+    first = events.group_by(_ITEM).agg(pl.col(Interactions.TIMESTAMP).min())
+    return newest(first, candidates, share, seed)
+
+
+def newest(
+    first: pl.DataFrame | None, candidates: npt.NDArray[Any], share: float, seed: int
+) -> tuple[npt.NDArray[Any], str]:
+    """`choose_cold` by the time of the `first` event of each item; None where there is no time."""
+    num_cold = math.floor(share * len(candidates))
+    if first is None:
         drawn = generator_for(seed, "ingest", "cold").choice(len(candidates), num_cold, False)
         return candidates[np.sort(drawn)], "random sample (no time)"
-    first = (
-        events.group_by(_ITEM)
-        .agg(pl.col(Interactions.TIMESTAMP).min())
-        .filter(pl.col(_ITEM).is_in(pl.Series(candidates).implode()))
-        .sort(Interactions.TIMESTAMP, _ITEM)
-    )
-    return np.sort(first[_ITEM].tail(num_cold).to_numpy()), "newest by first event"
+    is_candidate = pl.col(_ITEM).is_in(pl.Series(candidates).implode())
+    by_age = first.filter(is_candidate).sort(Interactions.TIMESTAMP, _ITEM)
+    return np.sort(by_age[_ITEM].tail(num_cold).to_numpy()), "newest by first event"
 
 
 def split_events(events: pl.DataFrame, withheld: npt.NDArray[Any]) -> pl.DataFrame:
@@ -169,23 +212,50 @@ def sorted_sequence_share(interactions: pl.DataFrame, min_events: int = 5) -> fl
     sequence is lost: a broken download. Ids that are all numbers are also tried in numeric
     order. `interactions` is sorted by user and position.
     """
-    numbers = interactions[_ITEM].cast(pl.Int64, strict=False)
-    orders = [interactions[_ITEM]] + ([] if numbers.null_count() else [numbers])
-    user = interactions[_USER]
+    counted = SortedSequences(min_events)
+    counted.add(interactions)
+    return counted.share
+
+
+class SortedSequences:
+    """`sorted_sequence_share` of a log that comes in blocks of whole users."""
+
+    def __init__(self, min_events: int = 5) -> None:
+        self._min_events = min_events
+        self._num_users = self._by_text = self._by_number = 0
+        self._all_numbers = True
+
+    def add(self, interactions: pl.DataFrame) -> None:
+        """Count a block on, sorted by user and position."""
+        users, items = interactions[_USER], interactions[_ITEM]
+        num_users, by_text = _sorted_users(users, items, self._min_events)
+        self._num_users += num_users
+        self._by_text += by_text
+        if not self._all_numbers:
+            return
+        numbers = items.cast(pl.Int64, strict=False)
+        self._all_numbers = not numbers.null_count()
+        self._by_number += _sorted_users(users, numbers, self._min_events)[1]
+
+    @property
+    def share(self) -> float:
+        """Of all users with enough events, those in order; by number where all ids are some."""
+        in_order = max(self._by_text, self._by_number if self._all_numbers else 0)
+        return in_order / self._num_users if self._num_users else 0.0
+
+
+def _sorted_users(user: pl.Series, order: pl.Series, min_events: int) -> tuple[int, int]:
+    """How many users have `min_events` or more, and how many of these rise in `order` alone."""
     same_user = (user == user.shift()).fill_null(False)
-    shares = []
-    for order in orders:
-        falls = same_user & (order < order.shift())
-        rises = same_user & (order > order.shift())
-        users = (
-            pl.DataFrame({"user": user, "falls": falls, "rises": rises})
-            .group_by("user")
-            .agg(pl.len(), pl.col("falls").any(), pl.col("rises").any())
-            .filter(pl.col("len") >= min_events)
-        )
-        if users.height:
-            shares.append(users.filter(~pl.col("falls") & pl.col("rises")).height / users.height)
-    return max(shares, default=0.0)
+    falls = same_user & (order < order.shift())
+    rises = same_user & (order > order.shift())
+    users = (
+        pl.DataFrame({"user": user, "falls": falls, "rises": rises})
+        .group_by("user")
+        .agg(pl.len(), pl.col("falls").any(), pl.col("rises").any())
+        .filter(pl.col("len") >= min_events)
+    )
+    return users.height, users.filter(~pl.col("falls") & pl.col("rises")).height
 
 
 def _require_whole(positions: pl.Series, name: str) -> None:

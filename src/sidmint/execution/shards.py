@@ -123,20 +123,6 @@ class Shards:
         for index in range(len(self.parts)):
             yield pl.read_parquet(self.path(index), columns=only)
 
-    def groups(self) -> Iterator[pl.DataFrame]:
-        """Its rows in their order, cut so that rows of one key come together.
-
-        In memory are a part and the rows of the key that it ends with.
-        """
-        key, held = pl.col(self.form.key), pl.DataFrame()
-        for part in self.frames():
-            rows = pl.concat([held, part]) if len(held) else part
-            goes_on = key == rows[self.form.key][-1]
-            held = rows.filter(goes_on)
-            if len(held) < len(rows):
-                yield rows.filter(~goes_on)
-        yield held
-
     def scan(self) -> pl.LazyFrame:
         """All rows, in the order of the key, read when they are asked for."""
         return pl.scan_parquet([self.path(index) for index in range(len(self.parts))])

@@ -1,9 +1,10 @@
-"""Frames one after another, sorted as one table that no memory need hold."""
+"""Frames one after another, put in order as one table that no memory need hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from sidmint.spill_files import FrameSpill
 MOST_ROWS = 1 << 19
 """Sorted in memory at a time: some 50 MB of ids."""
 _NUM_BINS = 1 << 16
+_PLACE = "_place"
 
 Frames = Callable[[], Iterable[pl.DataFrame]]
 """The same frames whenever it is asked."""
@@ -31,6 +33,25 @@ def sorted_frames(
     extent = _extent(frames(), key)
     if extent is not None:
         yield from _sorted(frames, key, extent, spill, most_rows)
+
+
+def in_places(
+    pieces: Iterable[tuple[pl.DataFrame, npt.NDArray[Any]]], rows_at_once: int, spill: FrameSpill
+) -> Iterator[pl.DataFrame]:
+    """The rows of all `pieces` in the order of their places, `rows_at_once` at a time.
+
+    A piece is rows and the place of each, (n,): together they are all whole numbers from 0 on.
+    `spill` holds them once meanwhile, and each as long as it has not been given.
+    """
+    homes = set[int]()
+    for rows, places in pieces:
+        of_rows = places // rows_at_once
+        _send(rows.with_columns(pl.Series(_PLACE, places, dtype=pl.Int64)), of_rows, spill)
+        homes.update(np.unique(of_rows).tolist())
+    for home in sorted(homes):
+        ordered = pl.concat(list(spill.read(home))).sort(_PLACE)
+        spill.drop(home)
+        yield ordered.drop(_PLACE)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def split(
     writer = ShardWriter(folder, key, unique)
     writer.begin()
     num_parts = 0
-    for index, part in enumerate(_in_parts(batches, shard_rows)):
+    for index, part in enumerate(in_parts(batches, shard_rows)):
         made_of_part = digest_of(made_of, shard_rows, index)
         if not writer.is_complete(index, made_of_part):
             writer.write(index, part, made_of_part)
@@ -54,8 +54,23 @@ def digest_of(*parts: str | int) -> str:
     return sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
 
 
-def _in_parts(batches: Iterable[pl.DataFrame], shard_rows: int) -> Iterator[pl.DataFrame]:
-    """The same rows, `shard_rows` at a time."""
+def with_whole_keys(batches: Iterable[pl.DataFrame], key: str) -> Iterator[pl.DataFrame]:
+    """The same rows, sorted by `key`, in blocks that have every row of the keys they have."""
+    held: pl.DataFrame | None = None
+    for batch in batches:
+        rows = batch if held is None else pl.concat([held, batch])
+        if rows.is_empty():
+            continue
+        begins = int(rows[key].search_sorted(rows[key][-1], "left"))
+        if begins:
+            yield rows.head(begins)
+        held = rows.slice(begins)
+    if held is not None:
+        yield held
+
+
+def in_parts(batches: Iterable[pl.DataFrame], shard_rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows, `shard_rows` at a time; the last may be fewer."""
     held: list[pl.DataFrame] = []
     num_held = 0
     for batch in batches:

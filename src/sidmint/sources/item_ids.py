@@ -72,6 +72,16 @@ def joined(event_item_ids: pl.Series, item_ids: pl.Series, form: str, name: str)
     """
     if form == AS_WRITTEN:
         return event_item_ids
+    spelled = spellings(item_ids, form, name)
+    events = pl.DataFrame({"form": in_form(event_item_ids, form), "own": event_item_ids})
+    found = events.join(spelled, on="form", how="left", maintain_order="left")
+    return found.select(
+        pl.coalesce("spelled", pl.col("own").cast(pl.String)).alias(event_item_ids.name)
+    ).to_series()
+
+
+def spellings(item_ids: pl.Series, form: str, name: str) -> pl.DataFrame:
+    """Each item id `spelled` and in `form`; `BadInput` as `joined` raises it."""
     spelled = pl.DataFrame({"form": in_form(item_ids, form), "spelled": item_ids.cast(pl.String)})
     twice = spelled.filter(pl.col("form").is_duplicated() & pl.col("form").is_not_null())
     if twice.height:
@@ -80,8 +90,4 @@ def joined(event_item_ids: pl.Series, item_ids: pl.Series, form: str, name: str)
             f"{name}: the ids {both[0]!r} and {both[1]!r} are one id under ingest.id_format {form} "
             f"({twice['form'].n_unique()} such ids); take the setting out, or mend the ids"
         )
-    events = pl.DataFrame({"form": in_form(event_item_ids, form), "own": event_item_ids})
-    found = events.join(spelled, on="form", how="left", maintain_order="left")
-    return found.select(
-        pl.coalesce("spelled", pl.col("own").cast(pl.String)).alias(event_item_ids.name)
-    ).to_series()
+    return spelled

@@ -8,23 +8,39 @@ _NOT_OF_A_NUMBER = r"[^0-9.,\-]"
 """Currencies, spaces of every width, apostrophes between thousands."""
 
 
-def as_amounts(texts: pl.Series) -> pl.Series:
+def as_amounts(texts: pl.Series, commas: bool | None = None) -> pl.Series:
     """`texts` as numbers, null where there is none.
 
     Where a text has both marks, or one mark twice, it says itself which of them is the decimal
     one: the last of two kinds, and never one that comes twice. So does a single mark before other
     than three digits (`12,5`). What is left, such as `1,299`, is read as the texts that say it
-    mostly are, else with commas between thousands.
+    mostly are, else with commas between thousands; where `texts` are a piece of a column, `commas`
+    is what `decimal_commas` over all of it say: whether there are more than zero.
     """
-    digits = pl.col("text").cast(pl.String).str.replace_all(_NOT_OF_A_NUMBER, "")
-    frame = pl.DataFrame({"text": texts}).select(digits.alias("text"))
-    said = frame.select(_decimal_mark(pl.col("text")).alias("mark"))["mark"]
-    commas = int((said == ",").sum()) > int((said == ".").sum())
+    frame, said = _digits_and_marks(texts)
+    if commas is None:
+        commas = _more_commas(said) > 0
     decided = frame.with_columns(said.fill_null("," if commas else ".").alias("mark"))
     with_comma = pl.col("text").str.replace_all(".", "", literal=True).str.replace(",", ".")
     with_point = pl.col("text").str.replace_all(",", "", literal=True)
     amount = pl.when(pl.col("mark") == ",").then(with_comma).otherwise(with_point)
     return decided.select(amount.cast(pl.Float64, strict=False).alias(texts.name)).to_series()
+
+
+def decimal_commas(texts: pl.Series) -> int:
+    """How many more of `texts` say that a comma is the decimal mark than say that a point is."""
+    return _more_commas(_digits_and_marks(texts)[1])
+
+
+def _digits_and_marks(texts: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """The column `text` without what is no part of a number, and the mark that each says."""
+    digits = pl.col("text").cast(pl.String).str.replace_all(_NOT_OF_A_NUMBER, "")
+    frame = pl.DataFrame({"text": texts}).select(digits.alias("text"))
+    return frame, frame.select(_decimal_mark(pl.col("text")).alias("mark"))["mark"]
+
+
+def _more_commas(said: pl.Series) -> int:
+    return int((said == ",").sum()) - int((said == ".").sum())
 
 
 def _decimal_mark(text: pl.Expr) -> pl.Expr:

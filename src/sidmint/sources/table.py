@@ -22,7 +22,7 @@ from sidmint.params import IngestParams
 from sidmint.progress import Track, silent
 from sidmint.sources.base import SOURCES, RawCatalogue, SourceFiles
 from sidmint.sources.frames import read_frame
-from sidmint.sources.instants import as_instants
+from sidmint.sources.instants import TimeForm, as_instants
 from sidmint.sources.item_ids import AS_WRITTEN, joined
 from sidmint.sources.numbers import as_amounts
 
@@ -32,6 +32,8 @@ EVENT_COLUMNS = (
     Interactions.POSITION,
     Interactions.TIMESTAMP,
 )
+NO_LOG_NAME = "no interaction log"
+"""Stands for the log in errors where there is none."""
 _TABLES = ("items", "interactions")
 
 
@@ -61,7 +63,7 @@ def read_items(path: Path, columns: Mapping[str, str], encoding: str) -> pl.Data
     our names.
     `BadInput` names what is missing.
     """
-    items = _renamed(read_frame(path, encoding), _mapping_by_table(columns)[0], path.name)
+    items = renamed(read_frame(path, encoding), mapping_by_table(columns)[0], path.name)
     require_columns(items, (Items.ITEM_ID,), path.name)
     with from_outside(path.name):
         return plain_items(items)
@@ -87,36 +89,61 @@ def map_tables(
 
 
 def map_events(
-    interactions: pl.DataFrame, columns: Mapping[str, str], interactions_path: Path
+    interactions: pl.DataFrame,
+    columns: Mapping[str, str],
+    interactions_path: Path,
+    form: TimeForm | None = None,
+    first_row: int = 1,
 ) -> pl.DataFrame:
-    """The interactions as read, under our names and types, and only what is read further."""
+    """The interactions as read, under our names and types, and only what is read further.
+
+    Of a piece of them, `form` is that of all times and `first_row` the number of its first row.
+    """
     interactions_name = interactions_path.name
-    _, for_interactions = _mapping_by_table(columns)
-    interactions = _renamed(interactions, for_interactions, interactions_name)
+    _, for_interactions = mapping_by_table(columns)
+    interactions = renamed(interactions, for_interactions, interactions_name)
     require_columns(interactions, (Interactions.USER_ID, Interactions.ITEM_ID), interactions_name)
     events = interactions.select(c for c in EVENT_COLUMNS if c in interactions.columns)
     with from_outside(interactions_name):
         if Interactions.TIMESTAMP in events.columns:
-            times = as_instants(events[Interactions.TIMESTAMP], interactions_name)
-            events = events.with_columns(times)
+            times = events[Interactions.TIMESTAMP]
+            instants = as_instants(times, interactions_name, form, first_row)
+            events = events.with_columns(instants)
         if Interactions.POSITION in events.columns:
-            events = events.with_columns(_whole(events[Interactions.POSITION], interactions_name))
+            positions = _whole(events[Interactions.POSITION], interactions_name, first_row)
+            events = events.with_columns(positions)
     return events
 
 
-def map_items(items: pl.DataFrame, columns: Mapping[str, str], items_path: Path) -> RawCatalogue:
-    """The items alone, under our names and types: a catalogue without a log."""
-    for_items, _ = _mapping_by_table(columns)
-    items = _renamed(items, for_items, items_path.name)
+def map_items(
+    items: pl.DataFrame,
+    columns: Mapping[str, str],
+    items_path: Path,
+    commas: bool | None = None,
+) -> RawCatalogue:
+    """The items alone, under our names and types: a catalogue without a log.
+
+    Of a piece of them, `commas` says how all prices are written, as `as_amounts` wants it.
+    """
+    for_items, _ = mapping_by_table(columns)
+    items = renamed(items, for_items, items_path.name)
     require_columns(items, (Items.ITEM_ID, Items.TITLE), items_path.name)
     with from_outside(items_path.name):
-        return RawCatalogue(plain_items(items), None, items_path.name, "no interaction log")
+        return RawCatalogue(plain_items(items, commas), None, items_path.name, NO_LOG_NAME)
 
 
-def plain_items(items: pl.DataFrame) -> pl.DataFrame:
+def plain_items(items: pl.DataFrame, commas: bool | None = None) -> pl.DataFrame:
+    """`flat_items` with `price` as a number; `commas` as `as_amounts` wants it."""
+    items = flat_items(items)
+    if Items.PRICE in items.columns and items.schema[Items.PRICE] == pl.String:
+        items = items.with_columns(as_amounts(items[Items.PRICE], commas))
+    return items
+
+
+def flat_items(items: pl.DataFrame) -> pl.DataFrame:
     """Lists of text as one text (`categories` as a path), records as "key: value; key: value".
 
-    `price` as a number. What lies deeper than a record of texts, numbers and lists of them has no
+    What lies deeper than a record of texts, numbers and lists of them has no
     plain form and stays as it is: who names it in a template is told.
     """
     for name, dtype in items.schema.items():
@@ -133,8 +160,6 @@ def plain_items(items: pl.DataFrame) -> pl.DataFrame:
             joint = {Items.CATEGORIES: " > ", "description": " "}.get(name, ", ")
             words = pl.col(name).cast(pl.List(pl.String))
             items = items.with_columns(words.list.join(joint, ignore_nulls=True))
-    if "price" in items.columns and items.schema["price"] == pl.String:
-        items = items.with_columns(as_amounts(items["price"]))
     return items
 
 
@@ -155,7 +180,7 @@ def _record(name: str, dtype: pl.Struct) -> pl.Expr:
     return pl.when(joined != "").then(joined)
 
 
-def _mapping_by_table(
+def mapping_by_table(
     columns: Mapping[str, str],
 ) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
     """Our column -> (its column in the file, the key of params.yaml that said so), a table."""
@@ -178,9 +203,8 @@ def _tables_with(column: str) -> tuple[str, ...]:
     return ("interactions",) if column in EVENT_COLUMNS else ("items",)
 
 
-def _renamed(
-    frame: pl.DataFrame, mapping: Mapping[str, tuple[str, str]], name: str
-) -> pl.DataFrame:
+def renamed(frame: pl.DataFrame, mapping: Mapping[str, tuple[str, str]], name: str) -> pl.DataFrame:
+    """`frame` (the table `name`) under our names; `BadInput` names a column that it lacks."""
     for ours, (theirs, key) in mapping.items():
         if theirs not in frame.columns:
             raise BadInput(
@@ -195,7 +219,7 @@ def _renamed(
     )
 
 
-def _whole(positions: pl.Series, name: str) -> pl.Series:
+def _whole(positions: pl.Series, name: str, first_row: int) -> pl.Series:
     exact = positions.dtype.is_integer()
     whole = positions.cast(pl.Int64 if exact else pl.Float64, strict=False)
     bad = whole.is_null() & positions.is_not_null()
@@ -204,7 +228,7 @@ def _whole(positions: pl.Series, name: str) -> pl.Series:
     if bad.any():
         row = int(bad.arg_true()[0])
         raise BadInput(
-            f"{name}: row {row + 1} has position {str(positions[row])[:40]!r}, no whole number of "
-            "64 bits; positions number the events of a user: 0, 1, 2 ..."
+            f"{name}: row {row + first_row} has position {str(positions[row])[:40]!r}, no whole "
+            "number of 64 bits; positions number the events of a user: 0, 1, 2 ..."
         )
     return whole.cast(pl.Int64)

@@ -1,7 +1,9 @@
 """Stage `ingest`: read the source, filter, order, split and check it.
 
 Reads `data/raw` through the source that `ingest.source` names; writes items, interactions,
-profile.json (what was read, kept and dropped), checks.json and metrics.json.
+profile.json (what was read, kept and dropped), checks.json and metrics.json. Of more items than
+`execution.shard_rows`, both tables are folders of parts; where they come in Parquet, they are made
+piece by piece and never held. A run that is killed begins anew.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from sidmint.artifacts import Artifacts
+from sidmint.artifacts import Artifacts, StageWriter
 from sidmint.catalogue import Catalogue, build_catalogue, build_without_log
-from sidmint.contracts import STANDINGS
+from sidmint.contracts import STANDINGS, Interactions, Items
 from sidmint.errors import BadInput
+from sidmint.execution.shards import Shards
+from sidmint.execution.splitting import split
 from sidmint.gate.thresholds import needs_events
 from sidmint.layout import Layout
 from sidmint.params import IngestParams, Params
 from sidmint.progress import Track, silent
 from sidmint.sources import SOURCES, RawCatalogue, SourceFiles
+from sidmint.sources.large_catalogue import make_large
+from sidmint.sources.large_table import LargeTable, open_large
 from sidmint.types import Outcome
 
 RESULT_VERSION = 2
@@ -52,8 +58,8 @@ class CatalogueCheck(Protocol):
 
     def __call__(
         self,
-        items: pl.DataFrame,
-        interactions: pl.DataFrame,
+        items: pl.DataFrame | Shards,
+        interactions: pl.DataFrame | Shards,
         *,
         expected_items: int | None,
         expected_interactions: int | None,
@@ -76,24 +82,65 @@ def ingest(
     """
     settings = params.ingest
     files = _resolve(settings, artifacts.layout)
+    shard_rows = params.execution.shard_rows
+    large = open_large(settings, files, shard_rows)
+    if large is not None:
+        return _in_pieces(large, params, artifacts, check, track)
     raw = SOURCES[settings.source](settings, files, params.seed, track)
     catalogue = _build(raw, settings, params.seed)
+    tables = catalogue.items, catalogue.interactions
+    checks = _checked(check, tables, settings, raw.interactions is not None, raw.interactions_name)
+    with artifacts.writing("ingest") as out:
+        if catalogue.items.height > shard_rows:
+            _cut(catalogue, out, shard_rows)
+        else:
+            out.table("items", catalogue.items)
+            out.table("interactions", catalogue.interactions)
+        profile = _profile(catalogue.profile, settings, raw.left_out)
+        return _finish(out, profile, checks)
+
+
+def _in_pieces(
+    large: LargeTable, params: Params, artifacts: Artifacts, check: CatalogueCheck, track: Track
+) -> Outcome:
+    """The same of tables that are read, made and checked piece by piece."""
+    settings = params.ingest
+    if large.log is None:
+        _require_no_split(settings)
+    rules, shard_rows = _rules(settings, params.seed), params.execution.shard_rows
+    with artifacts.writing("ingest") as out:
+        made = make_large(large, rules, out, shard_rows, track)
+        tables = made.items, made.interactions
+        checks = _checked(check, tables, settings, large.log is not None, large.log_name)
+        return _finish(out, _profile(made.profile, settings, {}), checks)
+
+
+def _checked(
+    check: CatalogueCheck,
+    tables: tuple[pl.DataFrame | Shards, pl.DataFrame | Shards],
+    settings: IngestParams,
+    has_log: bool,
+    name: str,
+) -> Sequence[Mapping[str, Any]]:
+    """What `check` finds; `BadInput` where a critical one fails."""
     checks = check(
-        catalogue.items,
-        catalogue.interactions,
+        *tables,
         expected_items=settings.expected_items,
         expected_interactions=settings.expected_interactions,
-        has_log=raw.interactions is not None,
+        has_log=has_log,
     )
-    _require_passed(checks, raw.interactions_name)
-    profile = _profile(catalogue, settings, raw.left_out)
+    _require_passed(checks, name)
+    return checks
+
+
+def _finish(
+    out: StageWriter, profile: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]
+) -> Outcome:
+    """Write what is said of the tables."""
     metrics = _metrics(profile)
-    with artifacts.writing("ingest") as out:
-        out.table("items", catalogue.items)
-        out.table("interactions", catalogue.interactions)
-        out.json("profile", profile)
-        out.json("checks", [dict(row) for row in checks])
-        out.metrics(metrics)
+    out.json("profile", profile)
+    out.json("checks", [dict(row) for row in checks])
+    out.metrics(metrics)
     return Outcome(_headline(profile, checks), metrics)
 
 
@@ -104,17 +151,36 @@ def _build(raw: RawCatalogue, settings: IngestParams, seed: int) -> Catalogue:
     return build_catalogue(
         raw.items,
         raw.interactions,
-        min_interactions=settings.min_interactions,
-        cold_share=settings.cold_share,
-        seed=seed,
-        protocol=settings.protocol,
-        tie_order=settings.tie_order,
-        time_shares=settings.time_shares,
-        unknown_limit=settings.unknown_items_limit if settings.unknown_items == "drop" else 0.0,
-        item_set=settings.item_set,
         items_name=raw.items_name,
         interactions_name=raw.interactions_name,
+        **_rules(settings, seed),
     )
+
+
+def _rules(settings: IngestParams, seed: int) -> dict[str, Any]:
+    """How a catalogue is filtered and split."""
+    return {
+        "min_interactions": settings.min_interactions,
+        "cold_share": settings.cold_share,
+        "seed": seed,
+        "protocol": settings.protocol,
+        "tie_order": settings.tie_order,
+        "time_shares": settings.time_shares,
+        "unknown_limit": settings.unknown_items_limit if settings.unknown_items == "drop" else 0.0,
+        "item_set": settings.item_set,
+    }
+
+
+def _cut(catalogue: Catalogue, out: StageWriter, shard_rows: int) -> None:
+    """Write the tables of a catalogue that is held as parts; no log stays one empty table."""
+    made_of = catalogue.profile["digest"]
+    items, key = out.parts("items", Items.ITEM_ID), Items.ITEM_ID
+    split(catalogue.items, items.folder, key, made_of, shard_rows)
+    if catalogue.interactions.is_empty():
+        out.table("interactions", catalogue.interactions)
+        return
+    log, key = out.parts("interactions", Interactions.USER_ID, unique=False), Interactions.USER_ID
+    split(catalogue.interactions, log.folder, key, made_of, shard_rows, unique=False)
 
 
 def _require_no_split(settings: IngestParams) -> None:
@@ -150,10 +216,9 @@ def _require_passed(checks: Sequence[Mapping[str, Any]], name: str) -> None:
 
 
 def _profile(
-    catalogue: Catalogue, settings: IngestParams, left_out: Mapping[str, int]
+    profile: Mapping[str, Any], settings: IngestParams, left_out: Mapping[str, int]
 ) -> dict[str, Any]:
-    dropped = {**catalogue.profile["dropped"], **left_out}
-    return {**catalogue.profile, "dropped": dropped, "source": settings.source}
+    return {**profile, "dropped": {**profile["dropped"], **left_out}, "source": settings.source}
 
 
 def _metrics(profile: Mapping[str, Any]) -> dict[str, float]:
