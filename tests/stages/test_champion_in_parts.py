@@ -11,7 +11,6 @@ import pytest
 from parted_world import publish_in_both_forms, put_in_parts, some_codes
 from refresh_world import NUM_PUBLISHED, batch, copy_of, names, refreshing_world, vectors_of_world
 from releases import Built
-from sidmint.adapters.mlflow_files import read_files, write_files
 from sidmint.execution.checking import open_shards
 from sidmint.execution.splitting import split
 from sidmint.publishing.churn import churn_figures
@@ -102,14 +101,6 @@ def test_the_table_that_is_champion_already_is_not_published_again(built: Built)
     again = propose(built.params, built.artifacts, built.layout, "one", by="b")
     assert (first.changed, again.changed) == (True, False)
     assert first.version == again.version == "v0005"
-
-
-def test_a_model_in_mlflow_carries_the_table_as_one_file(built: Built, tmp_path: Path) -> None:
-    release = built.store.release()
-    (tmp_path / "files").mkdir()
-    write_files(tmp_path / "files", release.folder / "sids", release.folder / "tokenizer", None)
-    table = pl.read_parquet(built.store.release("v0003").file("sids.parquet"))
-    assert read_files(tmp_path / "files").table.equals(table)
 
 
 def test_a_refresh_of_parts_gives_the_ids_of_a_refresh_of_the_file(tmp_path: Path) -> None:
