@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sidmint.stages.train import RESULT_VERSION
+from fit_version import FIT_VERSION as RESULT_VERSION
 
 
 def older_rows(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -31,10 +31,10 @@ from drq_page import INDUSTRIAL, page
 from drq_runs import settings
 from drq_tables import NAMES
 from drq_world import WORLD_VERSION
+from fit_version import FIT_VERSION as RESULT_VERSION
 
 from sidmint.progress import on_terminal
 from sidmint.seeds import seed_for
-from sidmint.stages.train import RESULT_VERSION
 from sidmint.tokenizers import make_tokenizer
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

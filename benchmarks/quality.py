@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from fit_version import FIT_VERSION as RESULT_VERSION
 from quality_page import write_page
 from quality_runs import RUNS, settings_of
 from row_files import put_rows, read_lines
@@ -33,7 +34,6 @@ from sidmint.contracts import Interactions, Items
 from sidmint.diagnostics.diagnosis import Subject, diagnose_subject
 from sidmint.pairs import swing
 from sidmint.seeds import seed_for
-from sidmint.stages.train import RESULT_VERSION
 from sidmint.types import Floats, Pairs
 
 if TYPE_CHECKING:

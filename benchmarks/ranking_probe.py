@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from fit_version import FIT_VERSION as TOKENIZER_VERSION
 from ranking_page import write_page
 from recommenders import fitted_codes
 from row_files import put_rows, read_lines
@@ -39,7 +40,6 @@ from sidmint.ranking import (
     summarized,
 )
 from sidmint.ranking.probe import RESULT_VERSION
-from sidmint.stages.train import RESULT_VERSION as TOKENIZER_VERSION
 from sidmint.types import Codes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

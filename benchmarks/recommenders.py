@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from fit_version import FIT_VERSION as TOKENIZER_VERSION
 from quality_runs import RUNS
 from recommender_rows import RESULT_VERSION
 from recommenders_page import write_page
@@ -42,7 +43,6 @@ from sidmint.recommenders.storage import make_recommender
 from sidmint.recommenders.tiger import QUASID_BACKBONE
 from sidmint.seeds import seed_for
 from sidmint.semantic_ids import resolve_by_suffix
-from sidmint.stages.train import RESULT_VERSION as TOKENIZER_VERSION
 from sidmint.types import Codes, Ints, Pairs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -8,8 +8,7 @@ from drq_findings import findings
 from drq_page import judged, page
 from drq_printed import LABELS, PRINTED, RAW
 from drq_tables import TABLE_1, laid_out
-
-from sidmint.stages.train import RESULT_VERSION
+from fit_version import FIT_VERSION as RESULT_VERSION
 
 PAPERS_OWN = {name: dict(figures) for name, figures in PRINTED.items() if name != RAW}
 BY_NAME = {finding.claim: finding for finding in findings(4096)}
