@@ -36,6 +36,7 @@ from sidmint.adapters.mlflow_versions import (
 )
 from sidmint.artifacts import Artifacts
 from sidmint.contracts import STAGES, TOKENIZER_STAGES
+from sidmint.execution.shards import PARTS
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.params import Params
@@ -213,6 +214,8 @@ class _Writing:
 
         for name, (stage, filename) in _DATASETS.items():
             path = self.artifacts.folder(stage) / filename
+            parts = path.with_suffix("") / PARTS  # stands for a table in parts
+            path = parts if parts.is_file() else path
             dataset = Dataset(
                 name=name,
                 digest=_file_digest(path)[:32],  # MLflow keeps 36 characters
