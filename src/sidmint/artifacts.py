@@ -212,6 +212,17 @@ class Artifacts:
         rows = self.scan("ingest", "items").select(Items.ITEM_ID).slice(start, stop - start)
         return rows.collect()[Items.ITEM_ID].to_list()
 
+    def num_items(self) -> int:
+        """N; only Parquet footers are read."""
+        return int(self.scan("ingest", "items").select(pl.len()).collect().item())
+
+    def item_ids_in(self, rows: pl.Series) -> pl.Series:
+        """The ids of the items in `rows`, rising numbers from 0; a piece is read at a time."""
+        asked = rows.cast(pl.UInt32).to_frame("row").lazy()
+        numbered = self.scan("ingest", "items").select(Items.ITEM_ID).with_row_index("row")
+        found = numbered.join(asked, on="row", how="semi").collect(engine="streaming")
+        return found.sort("row")[Items.ITEM_ID]
+
     def categories(self) -> pl.Series:
         """Category paths, in the row order of `items()`; nulls where an item has none."""
         if Items.CATEGORIES not in self.scan("ingest", "items").collect_schema():

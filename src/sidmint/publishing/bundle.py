@@ -265,9 +265,8 @@ def describe_neighbours(embedding: Mapping[str, Any]) -> dict[str, Any]:
 def _neighbours(table: Path, artifacts: Artifacts) -> dict[str, Any]:
     described = describe_neighbours(artifacts.json("embed", "embed"))
     catalogue = artifacts.scan("ingest", "items").select(Items.ITEM_ID)
-    num_items = catalogue.select(pl.len()).collect().item()
     _, num_listed, pieces = _opened(table)
-    same = num_items == num_listed == described["num_items"]
+    same = artifacts.num_items() == num_listed == described["num_items"]
     start = 0
     for piece in pieces([SemanticIds.ITEM_ID]) if same else ():
         indexed = catalogue.slice(start, piece.height).collect()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidmint.artifacts import Artifacts
-from sidmint.contracts import Items, SemanticIds
+from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput
 from sidmint.evaluation.arms import FEWEST_USERS
 from sidmint.evaluation.hit_rate_intervals import Answers, hit_rate_differences
@@ -21,7 +21,7 @@ from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.publishing.churn import churn_figures
 from sidmint.publishing.judged import MEASURING_STAGES
-from sidmint.publishing.snapshot import cases_by_id, read_cases, read_champion
+from sidmint.publishing.snapshot import cases_named, read_cases, read_champion
 from sidmint.seeds import generator_for
 
 _ALL_OF_IT = (-1.0, 1.0)
@@ -148,10 +148,11 @@ def _paired(
     found: dict[str, Paired] = {}
     answers = read_cases(artifacts.layout, champion.version)
     if answers is not None:
-        item_ids = artifacts.items(Items.ITEM_ID).to_series()
-        cases = cases_by_id(artifacts.table("evaluate", "cases", tokenizer), item_ids)
+        answered = artifacts.table("evaluate", "cases", tokenizer)
+        num_items = artifacts.num_items()
+        cases = cases_named(answered, num_items, artifacts.item_ids_in)
         differences = hit_rate_differences(
-            Answers(cases, len(item_ids)),
+            Answers(cases, num_items),
             Answers(answers.table, answers.num_items),
             params.evaluate.cutoffs,
             generator_for(params.seed, "gate", "hit rates"),
@@ -172,7 +173,7 @@ def _paired(
 
 
 def _num_levels(artifacts: Artifacts, tokenizer: str) -> int:
-    columns = artifacts.scan("assign", "sids", tokenizer).collect_schema()
+    columns = artifacts.scan("assign", "sids", tokenizer).collect_schema().names()
     level = 0
     while SemanticIds.code(level + 1) in columns:
         level += 1

@@ -17,7 +17,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,23 @@ def cases_by_id(cases: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
     the cases are of another catalogue, or of an evaluate stage that did not write users.
     """
     _require_rows(cases, len(item_ids))
+    return _named(cases, item_ids)
+
+
+def cases_named(
+    cases: pl.DataFrame, num_items: int, ids_of_rows: Callable[[pl.Series], pl.Series]
+) -> pl.DataFrame:
+    """`cases_by_id` of a catalogue of which only the rows that a case names are read.
+
+    `ids_of_rows` gives the item ids of rising row numbers.
+    """
+    _require_rows(cases, num_items)
+    rows = pl.concat([cases[f"{side}_row"] for side in _SIDES]).unique().sort()
+    places = [pl.Series(f"{side}_row", rows.search_sorted(cases[f"{side}_row"])) for side in _SIDES]
+    return _named(cases.with_columns(places), ids_of_rows(rows))
+
+
+def _named(cases: pl.DataFrame, item_ids: pl.Series) -> pl.DataFrame:
     named = [item_ids.gather(cases[f"{side}_row"]).alias(f"{side}_id") for side in _SIDES]
     figures = [name for name in cases.columns if name.endswith(("_better", "_tied"))]
     return cases.select("user_id", *named, *figures)
@@ -285,13 +302,7 @@ def _cases_file(release: Release) -> bytes | None:
         if "user_id" not in cases.columns:
             return None
         table = open_rows(release)
-        _require_rows(cases, table.num_items)
-        # Only ids that a case names are read: numbers of rows become places among these.
-        rows = pl.concat([cases[f"{side}_row"] for side in _SIDES]).unique().sort()
-        places = [
-            pl.Series(f"{side}_row", rows.search_sorted(cases[f"{side}_row"])) for side in _SIDES
-        ]
-        named = cases_by_id(cases.with_columns(places), table.ids_of_rows(rows))
+        named = cases_named(cases, table.num_items, table.ids_of_rows)
     except pl.exceptions.PolarsError as error:
         raise BadInput(
             f"the cases of {release.version} cannot be read ({error}); `sidmint verify "
