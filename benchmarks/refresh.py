@@ -29,7 +29,8 @@ from sidmint.diagnostics import reconstruction
 from sidmint.embedding import stored
 from sidmint.json_text import dump_json
 from sidmint.neighbours import build_index, save_index
-from sidmint.publishing.bundle import NEIGHBOURS, describe_table
+from sidmint.publishing.describing import describe_table
+from sidmint.publishing.files import NEIGHBOURS
 from sidmint.publishing.store import VersionStore
 from sidmint.semantic_ids import resolve_by_suffix
 from sidmint.tokenizers import make_tokenizer, storage

@@ -191,6 +191,8 @@ def test_of_a_table_in_parts_those_are_fetched_that_hold_the_answer(s3: S3, tmp_
     reader = opened(tmp_path / "reader")
     assert intact(reader)
     release, first, last = reader.release(), min(some_codes(1)), max(some_codes(1))
+    with pytest.raises(BadInput, match="no item 'A' among its"):
+        lookup(opened(tmp_path / "another").release(), "A")
     whole = str(lookup(release, first).semantic_id)
     assert items_of(release, whole)["item_id"].to_list() == [first]
     assert [path.name for path in release.folder.glob("sids/part-*")] == ["part-00000.parquet"]

@@ -57,7 +57,7 @@ def write_files(
     neighbours: Mapping[str, Any] | None,
     sources: Path | None = None,
 ) -> None:
-    """Fill the empty `folder`; `neighbours` is what `bundle.describe_neighbours` gives, if known.
+    """Fill the empty `folder`; `neighbours` as by `describing.describe_neighbours`, if known.
 
     `sids` is the table, a file or a folder of parts; `tokenizer` the folder that stage train, or a
     release, keeps it in; `sources` the file of what was fitted of `embed.sources`, where vectors
@@ -88,7 +88,7 @@ def reader_of_texts(described: Mapping[str, Any] | None) -> str | None:
     """The encoder that makes vectors of texts as those of the catalogue were made, by name.
 
     None where they came ready-made, and where they were joined from sources of which a text is not
-    enough. `described` has the key `encoder`, as `bundle.describe_neighbours` gives it.
+    enough. `described` has the key `encoder`, as `describing.describe_neighbours` gives it.
     """
     from sidmint.embedding import ENCODERS, SOURCES
 

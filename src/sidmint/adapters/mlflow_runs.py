@@ -40,7 +40,7 @@ from sidmint.execution.shards import PARTS
 from sidmint.json_text import dump_json
 from sidmint.layout import Layout
 from sidmint.params import Params
-from sidmint.publishing.bundle import describe_neighbours
+from sidmint.publishing.describing import describe_neighbours
 from sidmint.publishing.files import SOURCES_FILE
 from sidmint.publishing.tables import table_path
 

@@ -109,7 +109,7 @@ def log_table(
 ) -> str:
     """Log a table, its tokenizer and its encoder's name into a run as a model, and register that.
 
-    `neighbours` is what `bundle.describe_neighbours` says, None where a release says nothing;
+    `neighbours` is what `describing.describe_neighbours` says, None where a release says nothing;
     `sources` the file of what was fitted of `embed.sources`, where vectors were joined.
     """
     from mlflow.exceptions import MlflowException

@@ -63,7 +63,7 @@ def joined(codes: Ints) -> pl.Series:
 class ReleaseEncoder:
     """The encoder and the tokenizer of one release or build, each loaded at its first use.
 
-    `made_by` is what a manifest says of the encoder (`bundle.describe_neighbours`), None where a
+    `made_by` is what a manifest says of the encoder (`describe_neighbours`), None where a
     release does not name it; `dimensions` D of its vectors. `where` is what errors call it all. An
     encoder whose model is a folder is looked for below `root`. `sources_file` is what was fitted of
     `embed.sources`, where vectors were joined from several.

@@ -19,6 +19,7 @@ from sidmint.contracts import SemanticIds
 from sidmint.errors import BadInput, did_you_mean
 from sidmint.neighbours import load_index, search, vector_of
 from sidmint.params import Params
+from sidmint.publishing.describing import describe_neighbours
 from sidmint.publishing.encoding import ReleaseEncoder
 from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE
 from sidmint.publishing.fusing import sources_file
@@ -73,7 +74,7 @@ class IndexedItems:
     table: pl.DataFrame
     """`item_id`, and the columns of `contracts.SemanticIds` where there are ids."""
     encoder: Mapping[str, Any]
-    """As in the manifest: see `bundle.describe_neighbours`."""
+    """As in the manifest: see `describing.describe_neighbours`."""
     tokenizer: str | None
     tokenizer_folder: Path | None
     sources_file: Path | None = None
@@ -133,8 +134,6 @@ def open_release(release: Release) -> IndexedItems:
 
 def open_build(params: Params, artifacts: Artifacts) -> IndexedItems:
     """What stage embed made last, with the ids of the first of `train.tokenizers` that has some."""
-    from sidmint.publishing.bundle import describe_neighbours  # a release is read without it
-
     described = describe_neighbours(artifacts.json("embed", "embed"))
     layout = artifacts.layout
     names = params.train.tokenizers

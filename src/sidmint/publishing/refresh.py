@@ -31,7 +31,7 @@ from sidmint.publishing.arrivals import (
     pieces,
     sort_out,
 )
-from sidmint.publishing.bundle import describe_table
+from sidmint.publishing.describing import describe_table
 from sidmint.publishing.files import NEIGHBOURS, SOURCES_FILE, copy_regular
 from sidmint.publishing.placing import RETIRED, Placed, place, published_ids
 from sidmint.publishing.refresh_figures import refresh_figures, table_figures

@@ -7,7 +7,7 @@ by_id/part-00000.parquet ... parts.json    beside parts: items by their Semantic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,9 @@ class ReleasedParts:
         self._require(range(len(self.shards.parts)))
         return self.shards
 
-    def _require(self, indices: Iterable[int]) -> None:
-        for index in indices:
+    def _require(self, indices: Collection[int]) -> None:
+        # Where no part may hold a key, the first still says what columns an empty answer has.
+        for index in indices or (0,):
             self._part(index)
 
     def _part(self, index: int) -> Path:
