@@ -41,6 +41,7 @@ from sidmint.adapters.dvc_repo import (
     effect_of,
     exit_code_in,
     is_advice,
+    lacks_parts,
     read_plan,
     repro_command,
     repro_environment,
@@ -177,7 +178,7 @@ def _task_for(node: str, shared: _Build) -> Task[Any, Any]:
 
 def _bring_up_to_date(node: str, shared: _Build) -> State[None]:
     """Run `node` if it may need it. The name of the state that is returned says what happened."""
-    if shared.is_surely_up_to_date(node):
+    if shared.is_surely_up_to_date(node) and not lacks_parts(node, shared.root):
         shared.ended(NodeResult(node, "Cached"))
         return Completed(name="Cached", message="up to date")
     logger = get_run_logger()

@@ -15,6 +15,7 @@ from sidmint.execution.checking import open_shards
 from sidmint.execution.splitting import split
 from sidmint.publishing.churn import churn_figures
 from sidmint.publishing.difference import compare
+from sidmint.publishing.files import copy_hashed
 from sidmint.publishing.promotion import propose
 from sidmint.publishing.release import rollback
 from sidmint.publishing.serving import PublishedTable
@@ -56,12 +57,38 @@ def test_the_workspace_has_the_champions_parts_and_follows_it(built: Built) -> N
     assert not [path for path in built.layout.champion.parent.iterdir() if "draft" in path.name]
 
 
-def test_parts_that_were_not_all_brought_are_brought_again(built: Built) -> None:
+@pytest.mark.parametrize("lost", ["parts.json", "part-00001.parquet"])
+def test_parts_that_were_not_all_brought_are_brought_again(built: Built, lost: str) -> None:
     folder = built.layout.champion_folder / "sids"
     before = champion_sha256(built.layout)
-    (folder / "parts.json").unlink()
+    (folder / lost).unlink()
     (folder / "part-00000.parquet").write_bytes(b"half")
     (folder / "part-00077.parquet").write_bytes(b"of another champion")
+    assert sync_champion(built.layout, built.store)
+    assert champion_sha256(built.layout) == before
+
+
+def test_a_champion_that_was_left_half_brought_is_no_table(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = built.layout.champion_folder / "sids"
+    shutil.rmtree(folder)
+    assert sync_champion(built.layout, built.store)
+    before = champion_sha256(built.layout)
+    (folder / "part-00000.parquet").write_bytes(b"of another champion")
+    brought: list[Path] = []
+
+    def dying(source: Path, target: Path) -> str:
+        brought.append(target)
+        if len(brought) == 2:
+            raise KeyboardInterrupt
+        return copy_hashed(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sidmint.publishing.snapshot.copy_hashed", dying)
+        with pytest.raises(KeyboardInterrupt):
+            sync_champion(built.layout, built.store)
+    assert not (folder / "parts.json").exists()
     assert sync_champion(built.layout, built.store)
     assert champion_sha256(built.layout) == before
 

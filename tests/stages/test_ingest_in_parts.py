@@ -116,6 +116,15 @@ def test_parts_hold_what_one_file_would(tmp_path: Path, settings: dict[str, Any]
     assert left == {"items", "interactions", "checks.json", "metrics.json", "profile.json"}
 
 
+@pytest.mark.parametrize("id_format", ["as_written", "number", "trimmed"])
+def test_ids_that_pandas_made_floats_join_in_either_form(tmp_path: Path, id_format: str) -> None:
+    as_float = pl.col("asin").str.slice(1).cast(pl.Float64)
+    for root in ("parts", "whole"):
+        _raw(tmp_path / root, _items().with_columns(as_float), _log().with_columns(as_float))
+    parts = _run(tmp_path / "parts", SHARD_ROWS, id_format=id_format)
+    _assert_same(parts, _run(tmp_path / "whole", 1000, id_format=id_format))
+
+
 def test_all_checks_are_those_of_one_file(tmp_path: Path) -> None:
     for root in ("parts", "whole"):
         _raw(tmp_path / root, _items(), _log())

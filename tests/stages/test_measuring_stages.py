@@ -389,3 +389,32 @@ def test_stages_before_assign_say_what_is_missing(tmp_path):
     for stage in (diagnose, evaluate):
         with pytest.raises(BadInput, match="has not run"):
             stage(PARAMS, Artifacts(Layout(tmp_path)), NAME)
+
+
+def asked_users(artifacts, most):
+    evaluate(with_settings(evaluate={"cutoffs": [5], "most_cases": most}), artifacts, NAME)
+    return artifacts.table("evaluate", "cases", NAME)
+
+
+def test_drawn_cases_are_some_of_all_and_answered_alike(workspace):
+    everything = asked_users(workspace, None)
+    some = asked_users(workspace, 60)
+    assert len(some) == 60 < len(everything)
+    assert some.join(everything, on=everything.columns, how="semi").height == 60
+    assert asked_users(workspace, len(everything)).equals(everything)
+
+
+def test_a_log_that_has_grown_is_asked_of_the_same_users(workspace, tmp_path):
+    before = asked_users(workspace, 60)
+    shutil.copytree(workspace.layout.root, tmp_path / "grown")
+    grown = Artifacts(Layout(tmp_path / "grown"))
+    log = workspace.interactions()
+    first = log.filter(pl.col("user_id") == log["user_id"][0])
+    more = pl.concat(first.with_columns(user_id=pl.lit(f"a{n}")) for n in range(4))
+    items = grown.items()
+    with grown.writing("ingest") as out:
+        out.table("items", items)
+        out.table("interactions", pl.concat([more, log]))
+    after = asked_users(grown, 60)
+    shared = set(before["user_id"]) & set(after["user_id"])
+    assert len(shared) > 0.9 * before["user_id"].n_unique()

@@ -227,20 +227,53 @@ def repro_command(node: str, root: Path) -> list[str]:
     three seconds. Where DVC tracks manifests alone, its cache of runs has no parts to give back.
     """
     made_here = ["--no-run-cache"] if tracks_manifests_alone(root) else []
+    made_here += ["--force"] if lacks_parts(node, root) else []
     return [*_DVC, "--wait-for-lock", "repro", *made_here, "--single-item", node]
 
 
 def tracks_manifests_alone(root: Path) -> bool:
-    """Whether `.dvcignore` of the workspace names the parts of tables (`PARTS_PATTERN`).
+    """Whether `.dvcignore` of the workspace has the line `PARTS_PATTERN`.
 
     Then DVC knows a table in parts by its parts.json, which has the SHA-256 of each part, and
-    neither reads nor keeps the parts.
+    neither reads, nor keeps, nor gives back the parts.
     """
     ignored = root / ".dvcignore"
-    return ignored.is_file() and PARTS_PATTERN in ignored.read_text(encoding="utf-8").split()
+    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.is_file() else []
+    return PARTS_PATTERN in map(str.strip, lines)
 
 
-PARTS_PATTERN = "part-*.parquet"
+def lacks_parts(node: str, root: Path) -> bool:
+    """Whether DVC would take `node` for made, or give back its outputs, where parts are missing.
+
+    Only where it tracks manifests alone: else it misses parts itself, and has them. A node that
+    never ran lacks none.
+    """
+    lock = root / "dvc.lock"
+    if not tracks_manifests_alone(root) or not lock.is_file():
+        return False
+    stages = yaml.safe_load(lock.read_bytes()).get("stages", {})
+    outputs = [root / each["path"] for each in stages.get(node, {}).get("outs", [])]
+    if not all(map(_is_whole, outputs)):
+        return True
+    # Other manifests than those of the lock: DVC would put these in their place, without parts.
+    changes = json.loads(_called(root, "status", "--json", node)) if outputs else {}
+    return any("changed outs" in each for each in changes.get(node, ()))
+
+
+def _is_whole(output: Path) -> bool:
+    from sidmint.execution.checking import open_shards
+    from sidmint.execution.shards import PARTS
+
+    try:
+        for manifest in sorted(output.rglob(PARTS)) if output.is_dir() else ():
+            open_shards(manifest.parent)
+    except BadInput:
+        return False
+    return True
+
+
+PARTS_PATTERN = "/data/build/**/part-*.parquet"
+"""Of what stages make alone: files under data/raw may have such names too."""
 
 
 def repro_environment() -> dict[str, str]:

@@ -24,7 +24,8 @@ class ExecutionParams(Settings):
     workers: int = Field(1, ge=1)
     """Shards at a time. With `local`, 1 works in the process of the stage itself."""
     shard_rows: int = Field(250_000, ge=1)
-    """Rows that are worked on as one task, and of a part where a table is a folder of parts."""
+    """Rows that are worked on as one task, and of a part where a table is a folder of parts. It
+    changes no row; a table that is cut in other places is published as another version."""
     memory_gb: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Memory of all workers together, in 10^9 bytes: fewer work where not all would fit, and a
     stage whose single shard does not fit is refused with the number needed. Null: not asked."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -232,7 +233,13 @@ def delta_parquet(before: Release, after: Release) -> Write:
     `change` is added (then `before` is null), removed (`after` is null) or moved.
     """
     changes = delta(before, after)
-    return lambda path: changes.write_parquet(path, compression="zstd", statistics=True)
+    return lambda path: _write_packed(path, changes)
+
+
+def _write_packed(path: Path, changes: pl.DataFrame) -> None:
+    packed = BytesIO()  # of a full disk Polars says that the content is bad
+    changes.write_parquet(packed, compression="zstd", statistics=True)
+    path.write_bytes(packed.getbuffer())
 
 
 def delta(before: Release, after: Release) -> pl.DataFrame:

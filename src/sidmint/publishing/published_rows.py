@@ -77,7 +77,7 @@ class PublishedRows(Protocol):
         ...
 
     def look_alikes(self, wanted: str) -> str:
-        """The end of an error about an unknown item, see `lookup.look_alikes`.
+        """The end of an error about an unknown item, see `tables.look_alikes`.
 
         Of a table in parts, of the part where the item would stand.
         """

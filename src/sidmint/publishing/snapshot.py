@@ -319,7 +319,8 @@ def _cases_file(release: Release) -> bytes | None:
 def _replace_parts(folder: Path, release: Release | None, drafts: Path) -> bool:
     """Make `folder` the table in parts of `release`, or be gone for None; true if it was not so.
 
-    parts.json comes last: until then the folder is no table, and is brought again.
+    parts.json goes first and comes last: until then the folder is no table, and is brought again,
+    as is one that lacks a part.
     """
     if release is None:
         if not folder.exists():
@@ -327,9 +328,10 @@ def _replace_parts(folder: Path, release: Release | None, drafts: Path) -> bool:
         shutil.rmtree(folder)
         return True
     content = _table_file(release)
-    if (folder / PARTS).is_file() and (folder / PARTS).read_bytes() == content:
+    if _is_level(folder, content):
         return False
     folder.mkdir(exist_ok=True)
+    (folder / PARTS).unlink(missing_ok=True)
     parts = read_manifest(release.file(TABLE_PARTS)).parts
     for index, part in enumerate(parts):
         draft = drafts / f".{part_name(index)}.{os.getpid()}.draft"
@@ -346,6 +348,16 @@ def _replace_parts(folder: Path, release: Release | None, drafts: Path) -> bool:
         if path.name != PARTS:
             path.unlink()
     return _replace(folder / PARTS, content, drafts)
+
+
+def _is_level(folder: Path, content: bytes) -> bool:
+    if not (folder / PARTS).is_file() or (folder / PARTS).read_bytes() != content:
+        return False
+    try:
+        open_shards(folder)
+    except BadInput:
+        return False
+    return True
 
 
 def _replace(path: Path, content: bytes | None, drafts: Path) -> bool:

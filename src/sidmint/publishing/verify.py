@@ -121,15 +121,20 @@ def release_problems(
     tasks = [FileToRead(files[name]) for name in names]
     found = engine.map(digest_and_size, tasks, f"verifying {folder.name}", track)
     for name, (sha256, num_bytes) in zip(names, found, strict=True):
-        if listed[name] != {"sha256": sha256, "bytes": num_bytes}:
+        if num_bytes is None:
+            problems.append(f"{name} {sha256}")
+        elif listed[name] != {"sha256": sha256, "bytes": num_bytes}:
             more = "".join(f"; {problem}" for problem in _rows_of_part(folder, name))
             problems.append(f"{name} was changed: its sha256 is not the one in the manifest{more}")
     return problems
 
 
-def digest_and_size(task: FileToRead) -> tuple[str, int]:
-    """Of a whole file."""
-    return digest(task.path), task.path.stat().st_size
+def digest_and_size(task: FileToRead) -> tuple[str, int | None]:
+    """Of a whole file; of one that cannot be read what the system says, and None."""
+    try:
+        return digest(task.path), task.path.stat().st_size
+    except OSError as error:
+        return f"cannot be read: {error.strerror}", None
 
 
 def _rows_of_part(folder: Path, name: str) -> list[str]:

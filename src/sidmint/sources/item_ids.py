@@ -11,7 +11,7 @@ from collections.abc import Callable
 import polars as pl
 
 from sidmint.errors import BadInput
-from sidmint.outside import as_text
+from sidmint.outside import as_text, whole_as_integers
 
 AS_WRITTEN = "as_written"
 
@@ -29,7 +29,7 @@ FORMS: dict[str, tuple[Callable[[pl.Expr], pl.Expr], str]] = {
 
 def in_form(ids: pl.Series, form: str) -> pl.Series:
     """`ids` (text) in `form`; what is no number stays as it is under `number`."""
-    written = pl.DataFrame({"id": as_text(ids, "the item ids")})
+    written = pl.DataFrame({"id": _plain(ids)})
     return written.select(FORMS[form][0](pl.col("id"))).to_series()
 
 
@@ -73,16 +73,14 @@ def joined(event_item_ids: pl.Series, item_ids: pl.Series, form: str, name: str)
     if form == AS_WRITTEN:
         return event_item_ids
     spelled = spellings(item_ids, form, name)
-    events = pl.DataFrame({"form": in_form(event_item_ids, form), "own": event_item_ids})
+    events = pl.DataFrame({"form": in_form(event_item_ids, form), "own": _plain(event_item_ids)})
     found = events.join(spelled, on="form", how="left", maintain_order="left")
-    return found.select(
-        pl.coalesce("spelled", pl.col("own").cast(pl.String)).alias(event_item_ids.name)
-    ).to_series()
+    return found.select(pl.coalesce("spelled", "own").alias(event_item_ids.name)).to_series()
 
 
 def spellings(item_ids: pl.Series, form: str, name: str) -> pl.DataFrame:
     """Each item id `spelled` and in `form`; `BadInput` as `joined` raises it."""
-    spelled = pl.DataFrame({"form": in_form(item_ids, form), "spelled": item_ids.cast(pl.String)})
+    spelled = pl.DataFrame({"form": in_form(item_ids, form), "spelled": _plain(item_ids)})
     twice = spelled.filter(pl.col("form").is_duplicated() & pl.col("form").is_not_null())
     if twice.height:
         both = twice.filter(form=twice["form"][0])["spelled"].to_list()[:2]
@@ -91,3 +89,8 @@ def spellings(item_ids: pl.Series, form: str, name: str) -> pl.DataFrame:
             f"({twice['form'].n_unique()} such ids); take the setting out, or mend the ids"
         )
     return spelled
+
+
+def _plain(ids: pl.Series) -> pl.Series:
+    """Ids as text; floats that are all whole, as Pandas makes of ids with gaps, as integers."""
+    return as_text(whole_as_integers(ids), "the item ids")

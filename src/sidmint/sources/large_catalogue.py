@@ -28,6 +28,7 @@ from sidmint.execution.sorting import in_places
 from sidmint.execution.splitting import in_parts
 from sidmint.partitions import Spill
 from sidmint.progress import Track
+from sidmint.sources import large_table
 from sidmint.sources.large_table import ITEMS_AT_ONCE, LargeTable
 from sidmint.spill_files import FrameSpill, spilling
 
@@ -90,6 +91,7 @@ def _built(
         spill=spill,
         item_rows=large.item_rows(item_ids),
         interactions_name=large.log.name,
+        events_at_once=large_table.EVENTS_AT_ONCE,
         track=track,
         **rules,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -39,10 +40,21 @@ from sidmint.stages.resolved import Resolved
 
 
 @dataclass(frozen=True)
+class Run:
+    """Rows of a file one behind the other."""
+
+    path: Path
+    first: int
+    num_rows: int
+
+
+@dataclass(frozen=True)
 class PartToEncode:
     """A part of the table of codes, and the items it is of."""
 
     rows: RowsToEncode
+    items: tuple[Run, ...]
+    """Where these items lie."""
     writer: ShardWriter
     index: int
     made_with: str
@@ -68,6 +80,7 @@ def assign_parts(
     Goes on from parts of codes that are complete. Raises `BadInput` for `sinkhorn`, which deals
     out the items of all buckets at once, and for a part of codes that is not as it was written.
     """
+    from sidmint.stages.assign import RESULT_VERSION
     from sidmint.tokenizers import storage
 
     if params.assign.resolution == "sinkhorn":
@@ -81,10 +94,14 @@ def assign_parts(
     sizes = tuple(model.config.sizes)
     writer = out.parts("codes", Columns.ITEM_ID)
     writer.begin()
-    made_with = digest(folder / storage.DESCRIPTION)
+    made_with = digest_of(digest(folder / storage.DESCRIPTION), RESULT_VERSION)
     if model.uses_categories:
         made_with = digest_of(made_with, *artifacts.categories().fill_null("").to_list())
-    parts = [PartToEncode(rows, writer, index, made_with) for index, rows in enumerate(tasks)]
+    runs = _runs_of(artifacts, tasks)
+    parts = [
+        PartToEncode(rows, run, writer, index, made_with)
+        for index, (rows, run) in enumerate(zip(tasks, runs, strict=True))
+    ]
     for _ in engine.map(encode_part, parts, "encoding", track):
         pass
     codes = writer.finish(len(parts))
@@ -170,16 +187,42 @@ def _written(
     )
 
 
+def _runs_of(artifacts: Artifacts, tasks: Sequence[RowsToEncode]) -> list[tuple[Run, ...]]:
+    """Where the items of each task lie; the table is opened once."""
+    shards = artifacts.shards("ingest", "items")
+    if shards is None:
+        path = artifacts.folder("ingest") / "items.parquet"
+        return [(Run(path, task.start, task.stop - task.start),) for task in tasks]
+    ends = np.cumsum([0, *(part.rows for part in shards.parts)])
+    found = []
+    for task in tasks:
+        first, last = np.searchsorted(ends, [task.start, task.stop - 1], side="right") - 1
+        found.append(
+            tuple(
+                Run(
+                    shards.path(part),
+                    max(task.start - int(ends[part]), 0),
+                    min(task.stop, int(ends[part + 1])) - max(task.start, int(ends[part])),
+                )
+                for part in range(int(first), int(last) + 1)
+            )
+        )
+    return found
+
+
 def encode_part(task: PartToEncode) -> None:
     """Write the codes of those items, unless the part is there and was made of the same."""
     artifacts = Artifacts(Layout(task.rows.root))
     rows = task.rows
-    item_ids = artifacts.item_ids_of(rows.start, rows.stop)
-    vectors = artifacts.array("embed", "embeddings")[rows.start : rows.stop]
+    item_ids = pl.concat(
+        pl.scan_parquet(run.path).select(Columns.ITEM_ID).slice(run.first, run.num_rows).collect()
+        for run in task.items
+    )[Columns.ITEM_ID].to_list()
+    vectors = np.ascontiguousarray(artifacts.array("embed", "embeddings")[rows.start : rows.stop])
     made_of = digest_of(
         task.made_with,
         sha256("\n".join(item_ids).encode()).hexdigest(),
-        sha256(vectors.tobytes()).hexdigest(),
+        sha256(vectors.data).hexdigest(),
     )
     if not task.writer.is_complete(task.index, made_of):
         codes = encode_rows(rows)

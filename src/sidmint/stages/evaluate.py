@@ -7,6 +7,8 @@ asked: both tables are there without a row, there is no metric, and skipped.json
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import numpy as np
 import polars as pl
 
@@ -16,7 +18,7 @@ from sidmint.evaluation import Cases, ItemToItem, held_out_cases, item_to_item, 
 from sidmint.evaluation.protocol import joined
 from sidmint.params import Params
 from sidmint.progress import Track, silent
-from sidmint.seeds import generator_for
+from sidmint.seeds import generator_for, seed_for
 from sidmint.types import Outcome
 
 RESULT_VERSION = 2
@@ -102,13 +104,25 @@ def test_cases(artifacts: Artifacts) -> tuple[pl.Series, Cases]:
 
 
 def _drawn(params: Params, user_ids: pl.Series, cases: Cases) -> tuple[pl.Series, Cases]:
-    """At most `evaluate.most_cases` of them, the same for every tokenizer of a seed."""
+    """At most `evaluate.most_cases` of them: those of the users that come first in a seeded order.
+
+    A user's place is a digest of its id, so that a log that has grown is asked of the same users,
+    and two tables are compared on cases that both have answered.
+    """
     most = params.evaluate.most_cases
     if most is None or most >= len(cases):
         return user_ids, cases
-    generator = generator_for(params.seed, "evaluate", "cases")
-    rows = np.sort(generator.choice(len(cases), most, replace=False))
+    key = str(seed_for(params.seed, "evaluate", "cases")).encode()
+    distinct = user_ids.unique(maintain_order=True)  # cases come by user
+    places = np.array([_place_of(user_id, key) for user_id in distinct.to_list()])
+    of_case = places[np.cumsum(np.diff(np.asarray(cases.users), prepend=-1) > 0) - 1]
+    rows = np.sort(np.argsort(of_case, kind="stable")[:most])
     return user_ids.gather(rows), cases.take(rows)
+
+
+def _place_of(user_id: str, key: bytes) -> int:
+    digest = blake2b(user_id.encode(), digest_size=8, key=key).digest()
+    return int.from_bytes(digest, "big") >> 1  # a signed number of numpy
 
 
 def _metrics(result: ItemToItem, cutoffs: tuple[int, ...]) -> dict[str, float]:

@@ -36,7 +36,7 @@ def pairs(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
     """Swing pairs of the catalogue on disk (`sidmint.pairs.swing` has the formula).
 
     Of more items than `execution.shard_rows` the log is counted in files and pairs are a table in
-    parts: the same pairs, in memory that does not grow with the log.
+    parts: the same pairs, in memory that grows with users and items, not with their events.
 
     Raises `BadInput` when a training event names an item that the catalogue does not hold.
     A log without any pair is no error, nor is a catalogue without a log: not every tokenizer
