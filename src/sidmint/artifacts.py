@@ -254,7 +254,7 @@ class Artifacts:
 
     def vectors(self) -> Rows:
         """Item vectors as float32, in the row order of `items()`; many stay in their file."""
-        return rows_made(self.array("embed", "embeddings"), as_float32)
+        return rows_made(self.array_file("embed", "embeddings"), as_float32)
 
     def collaborative(self) -> Floats | None:
         """What a recommender knows of the items, rows as `items()`, NaN for nothing; or None.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def _check_counts(
     counts = dict.fromkeys((check.claim.name for check in checks), 0)
     columns = dict.fromkeys(column for check in checks for column in _columns(check.claim))
     last = pl.DataFrame()
-    for part in _parts_of(shards, list(columns)):
+    for part in shards.frames(list(columns)):
         rows = pl.concat([last, part]) if last.width else part
         for check in checks:
             against = rows.select(check.against).to_series()[last.height :]
@@ -156,11 +156,6 @@ def _check_counts(
         text = f"{counts[name]} of {shards.num_rows} rows of {table} {check.fails}"
         found.append(_row(f"{table}_{name}", passed, check.holds if passed else text))
     return found
-
-
-def _parts_of(shards: Shards, columns: list[str]) -> Iterator[pl.DataFrame]:
-    for index in range(len(shards.parts)):
-        yield pl.read_parquet(shards.path(index), columns=columns)
 
 
 def _check_rows(
@@ -225,7 +220,7 @@ def _facts_of_parts(items: Shards, interactions: pl.DataFrame | Shards) -> dict[
         return {"num_items": items.num_rows, "num_interactions": interactions.height}
     item, in_order, num_orphans = Interactions.ITEM_ID, SortedSequences(), 0
     known = IdRows(items.scan().select(Items.ITEM_ID).collect().to_series())
-    for events in with_whole_keys(_parts_of(interactions, [_USER, item]), _USER):
+    for events in with_whole_keys(interactions.frames([_USER, item]), _USER):
         in_order.add(events)
         num_orphans += int((known.of(events[item]) < 0).sum())
     return {

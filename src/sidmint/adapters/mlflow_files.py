@@ -18,7 +18,7 @@ import polars as pl
 from sidmint.contracts import SemanticIds
 from sidmint.disk import digest
 from sidmint.errors import BadInput
-from sidmint.execution.checking import open_shards, verify
+from sidmint.execution.checking import open_shards, verified_digest
 from sidmint.execution.engine import InThisProcess
 from sidmint.execution.shards import Shards
 from sidmint.json_text import dump_json
@@ -132,8 +132,5 @@ def read_files(folder: Path) -> Carried:
 
 
 def _parted(folder: Path) -> Shards:
-    shards = open_shards(folder)
-    problems = verify(shards, InThisProcess())
-    if problems:
-        raise BadInput(f"{problems[0]}; register the version again")
-    return shards
+    verified_digest(folder, InThisProcess())
+    return open_shards(folder)
