@@ -17,27 +17,15 @@ matplotlib.use("svg")
 from matplotlib import pyplot as plt
 from row_files import read_lines
 
+from sidmint.contracts import STAGES
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ROWS, PAGE, PLOT = DOCS / "results" / "scale_chain.jsonl", DOCS / "SCALE.md", DOCS / "scale.svg"
 BEGIN, END = "<!-- chain: written by benchmarks/scale_page.py -->", "<!-- end of chain -->"
 BEYOND = (100_000_000, 1_000_000_000)
 """Items that nobody measured."""
 
-_STAGES = (
-    "ingest",
-    "embed",
-    "pairs",
-    "train",
-    "assign",
-    "diagnose",
-    "evaluate",
-    "segments",
-    "gate",
-    "report",
-    "publish",
-    "verify",
-    "lookup",
-)
+_STAGES = (*(stage for stage in STAGES if stage != "recommend"), "publish", "verify", "lookup")
 
 Row = Mapping[str, Any]
 Chain = dict[int, dict[str, Row]]
