@@ -326,6 +326,7 @@ def test_the_champion_is_what_churn_is_measured_against(workspace: Artifacts):
     folder.mkdir(parents=True)
     pl.DataFrame({"item_id": ids, **columns}).reverse().write_parquet(folder / "sids.parquet")
     metrics = {"collision_rate": 0.2, "n_eff_share": 0.5, "retention_at_100": 0.5}
+    metrics["relative_mse"] = 0.9
     champion = {"version": "v0001", "tokenizer": "rq_kmeans", "metrics": metrics}
     workspace.layout.champion.write_text(json.dumps(champion))
     answer()

@@ -21,6 +21,8 @@ from sidmint.adapters.dvc_repo import (
 from sidmint.execution.shards import part_name
 from small_graph import make_small_graph, run_dvc
 
+pytestmark = pytest.mark.slow  # each case calls DVC six times
+
 TABLE = "data/build/ingest/table"
 WRITE_TABLE = f"""
 from pathlib import Path
