@@ -6,11 +6,15 @@ back by the process that wrote them and gone when it ends; nobody is handed one.
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from socket import gethostname
 from typing import Any, cast
 
 import numpy as np
@@ -120,7 +124,28 @@ def _storing(folder: Path) -> Iterator[None]:
 def spilling(parent: Path) -> Iterator[FileSpill]:
     """A `FileSpill` in a new folder of `parent`, which is removed at the end whatever happens.
 
-    A process killed in the middle leaves its folder `sidmint-spill-*`: delete it.
+    A process that is killed leaves its folder; the next of its machine takes it away.
     """
-    with tempfile.TemporaryDirectory(prefix="sidmint-spill-", dir=parent) as folder:
+    machine = re.sub(r"[^A-Za-z0-9.]", ".", gethostname())
+    for left in parent.glob(f"{_PREFIX}{machine}-*"):
+        if not _is_running(left.name.removeprefix(f"{_PREFIX}{machine}-").partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    prefix = f"{_PREFIX}{machine}-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
         yield FileSpill(Path(folder))
+
+
+_PREFIX = "sidmint-spill-"
+
+
+def _is_running(pid: str) -> bool:
+    """Whether a process of this machine has the number, whoever it is of."""
+    try:
+        os.kill(int(pid), 0)
+    except ValueError:
+        return True  # a folder that is not named by us
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

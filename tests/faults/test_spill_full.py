@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +39,17 @@ def test_nothing_stays_where_work_ends_in_an_error(tmp_path: Path) -> None:
         spill.below(0).append(1, np.arange(3))
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_and_what_others_use_stays(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from sidmint.spill_files import spilling\n"
+        f"with spilling(Path({str(tmp_path)!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    foreign = tmp_path / "sidmint-spill-another.machine-1-x"
+    foreign.mkdir()
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    with spilling(tmp_path), spilling(tmp_path):
+        assert len(list(tmp_path.iterdir())) == 3
+    assert list(tmp_path.iterdir()) == [foreign]
