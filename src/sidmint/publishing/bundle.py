@@ -85,12 +85,19 @@ def _beside(artifacts: Artifacts, tokenizer: str) -> dict[str, Path]:
     return files | {path.name: path for path in optional if path.exists()}
 
 
-def fill(folder: Path, artifacts: Artifacts, of: Contents, track: Track = silent) -> dict[str, Any]:
+def fill(
+    folder: Path,
+    artifacts: Artifacts,
+    of: Contents,
+    engine: Engine = _HERE,
+    track: Track = silent,
+) -> dict[str, Any]:
     """Write the files of a release into the empty `folder`; returns what describes them.
 
     Each file is hashed where it lies in `folder`, parts of a table while they are copied: `Refused`
     if one, or anything that was judged, is no longer what it was when `of` was taken. `files` of
-    what is returned lists the parts, so that nobody hashes them again.
+    what is returned lists the parts, so that nobody hashes them again; `engine` reads again those
+    that are judged and not published.
     """
     tokenizer = of.tokenizer
     parts = _copy_judged(folder, artifacts, of, track)
@@ -112,7 +119,7 @@ def fill(folder: Path, artifacts: Artifacts, of: Contents, track: Track = silent
     }
     if table.is_dir():
         parts |= _sorted_by_id(table, described, track)
-    moved = changes(*_read_again(artifacts, of))
+    moved = changes(*_read_again(artifacts, of, engine, track))
     if moved:
         raise _changed(moved[0].removeprefix("stale verdict: "), tokenizer)
     return {**described, "files": parts}
@@ -137,14 +144,17 @@ def _copy_judged(
     return parts
 
 
-def _read_again(artifacts: Artifacts, of: Contents) -> tuple[dict[str, str], dict[str, str]]:
+def _read_again(
+    artifacts: Artifacts, of: Contents, engine: Engine, track: Track
+) -> tuple[dict[str, str], dict[str, str]]:
     """Fingerprints as they were and as they are, without those of parts that were copied.
 
     Each of these was compared with a manifest that was judged while it was copied.
     """
     copied = {each.parts for each in JUDGED if each.released_as} & of.fingerprints.keys()
     before = {name: sha256 for name, sha256 in of.fingerprints.items() if name not in copied}
-    return before, fingerprints(artifacts, of.tokenizer, without=of.fingerprints.keys() - before)
+    others = of.fingerprints.keys() - before
+    return before, fingerprints(artifacts, of.tokenizer, engine, track, without=others)
 
 
 def _copy(source: Path, target: Path, wanted: str, tokenizer: str) -> None:

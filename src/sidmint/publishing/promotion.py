@@ -82,7 +82,7 @@ def propose(
     if (known := _proposed_before(store, candidate)) is not None:
         return _stands(store, known, changed=False)
     version = store.propose(
-        assembly(artifacts, candidate, override, by, track),
+        assembly(artifacts, candidate, override, by, engine, track),
         candidate.judged_against,
         making_facts("propose", candidate, override, by),
     )

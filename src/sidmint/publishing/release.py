@@ -92,7 +92,7 @@ def publish(
         sync_champion(layout, store)
         return published(store, champion, champion.version, changed=False)
     pointer = store.publish(
-        assembly(artifacts, candidate, override, by, track),
+        assembly(artifacts, candidate, override, by, engine, track),
         candidate.judged_against,
         making_facts("publish", candidate, override, by),
     )
@@ -119,13 +119,14 @@ def assembly(
     candidate: Candidate,
     override: Override | None,
     by: str,
+    engine: Engine = _HERE,
     track: Track = silent,
 ) -> Assemble:
     """Fills a version folder with `candidate`, and tells the manifest who made it."""
 
     def assemble(folder: Path) -> dict[str, Any]:
         return {
-            **fill(folder, artifacts, candidate.contents, track),
+            **fill(folder, artifacts, candidate.contents, engine, track),
             "created_at": utc_now(),
             "created_by": override.by if override else by,
             "override": {"by": override.by, "reason": override.reason} if override else None,
