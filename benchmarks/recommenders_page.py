@@ -202,9 +202,11 @@ def _floors(rows: Sequence[Row]) -> str:
     ]
     if not above:
         return ""
+    said = f"\n**{' and '.join(above)} find{'s' if len(above) == 1 else ''} more than any ids do here.**"
+    if rows[0]["ties"] != "file":
+        return f"{said}\n"
     return (
-        f"\n**{' and '.join(above)} find{'s' if len(above) == 1 else ''} more than any ids do "
-        "here.** In file order a day's events stand in\nrising item id, which recommenders over "
+        f"{said} In file order a day's events stand in\nrising item id, which recommenders over "
         "item numbers can read off the log and ids made of content\ncannot.\n"
     )
 
