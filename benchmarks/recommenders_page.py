@@ -202,7 +202,8 @@ def _floors(rows: Sequence[Row]) -> str:
     ]
     if not above:
         return ""
-    said = f"\n**{' and '.join(above)} find{'s' if len(above) == 1 else ''} more than any ids do here.**"
+    verb = "finds" if len(above) == 1 else "find"
+    said = f"\n**{' and '.join(above)} {verb} more than any ids do here.**"
     if rows[0]["ties"] != "file":
         return f"{said}\n"
     return (
