@@ -26,7 +26,7 @@ class Measured:
     peak_without_mapped_files_mib: float
     """Of all of them together, looked at five times a second."""
     said: str
-    """The last line of its output."""
+    """The last line of its output, the workspace written as a dot."""
 
 
 def measure(root: Path, command: Sequence[str]) -> Measured:
@@ -55,7 +55,7 @@ def measure(root: Path, command: Sequence[str]) -> Measured:
         cpu_s=round(usage.ru_utime + usage.ru_stime, 2),
         peak_mib=round(usage.ru_maxrss / 1024, 1),
         peak_without_mapped_files_mib=round(anonymous, 1),
-        said=lines[-1] if lines else "",
+        said=lines[-1].replace(str(root), ".").strip() if lines else "",
     )
 
 

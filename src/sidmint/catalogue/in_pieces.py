@@ -29,25 +29,23 @@ from sidmint.catalogue.build import (
     standing_sizes,
     standings_of,
 )
-from sidmint.catalogue.checking import Gaps, Unknown, as_ids, with_event_ids
+from sidmint.catalogue.checking import as_ids
 from sidmint.catalogue.core import core_counts
+from sidmint.catalogue.event_ranges import KeptEvents, OrderedEvents, Reading
 from sidmint.catalogue.id_rows import Array, DistinctIds, IdRows
 from sidmint.catalogue.splitting import (
     cut_in_time,
     cut_places,
-    in_order,
     newest,
     require_seen,
     require_times,
-    shuffle_ties_by,
     split_events,
-    tie_draws,
     with_cold,
 )
 from sidmint.catalogue.without_log import profile_without_log, without_events
 from sidmint.contracts import Interactions, Items
 from sidmint.errors import in_rows
-from sidmint.partitions import Spill, read_all, send
+from sidmint.partitions import Spill
 from sidmint.progress import Track, silent
 from sidmint.ranges import cuts
 from sidmint.selection import numbers_at
@@ -55,8 +53,6 @@ from sidmint.selection import numbers_at
 EVENTS_AT_ONCE = 1 << 20
 """Of one range of users, or those of a user who has more: about 250 bytes of work space each."""
 
-_READ_ROWS = 1 << 17
-_USER, _ITEM, _POSITION = Interactions.USER_ID, Interactions.ITEM_ID, Interactions.POSITION
 _TIME = Interactions.TIMESTAMP
 
 
@@ -156,17 +152,17 @@ def build_in_pieces(
     name, rows = interactions_name, IdRows(item_ids)
     users, events_of_users = _users_of(log, name, track)
     bounds = np.array(cuts(events_of_users, events_at_once)[:-1], dtype=np.int64)
-    reading = _Reading(rows.of if item_rows is None else item_rows, users, bounds, name)
+    reading = Reading(rows.of if item_rows is None else item_rows, users, bounds, name)
     pieces = track(log.events(), "read events", log.num_pieces)
     came, num_unknown = reading.into(spill.below(0), pieces, unknown_limit)
-    ordered = _Ordered.of(
+    ordered = OrderedEvents.of(
         came, spill.below(1), tie_order, seed, (len(users), len(item_ids)), name, track
     )
     of_users, of_items = core_counts(
         ordered.users_and_items, len(users), len(item_ids), min_interactions
     )
     require_events(of_users, users, min_interactions, name, protocol)
-    kept = _Kept(ordered.ranges, of_users > 0, of_items > 0)
+    kept = KeptEvents(ordered.ranges, of_users > 0, of_items > 0)
     remaining = np.flatnonzero(of_items)
     if protocol == "time":
         split, withheld = _by_time(kept, remaining, int(of_users.sum()), time_shares, name)
@@ -206,7 +202,7 @@ def _users_of(log: LogPieces, name: str, track: Track) -> tuple[pl.Series, Array
 
 
 def _trained(
-    kept: _Kept, split: Callable[[pl.DataFrame], pl.DataFrame], track: Track
+    kept: KeptEvents, split: Callable[[pl.DataFrame], pl.DataFrame], track: Track
 ) -> tuple[Array, dict[str, int]]:
     """Training events of each item, (N,), and how many events each part of the split has."""
     num_train = np.zeros(len(kept.items), dtype=np.int64)
@@ -219,174 +215,8 @@ def _trained(
     return num_train, parts
 
 
-@dataclass(frozen=True)
-class _Ranges:
-    """Events by ranges of users, a row of whole numbers each: user, item, and `others`."""
-
-    spill: Spill
-    others: Mapping[str, tuple[int, pl.DataType]]
-    """Columns beside user and item: where they stand in a row, and what they are."""
-    sizes: Array
-    """Events of each range."""
-
-    @property
-    def num_rows(self) -> int:
-        return int(self.sizes.sum())
-
-    @property
-    def numbers(self) -> list[int]:
-        """Of ranges with events."""
-        return [int(number) for number in np.flatnonzero(self.sizes)]
-
-    def frame(self, number: int) -> pl.DataFrame:
-        """A range as it came."""
-        rows = read_all(self.spill, number, int(self.sizes[number]), _READ_ROWS)
-        columns = {_USER: (0, pl.Int64()), _ITEM: (1, pl.Int64()), **self.others}
-        return pl.DataFrame(
-            {name: pl.Series(rows[:, at]).cast(dtype) for name, (at, dtype) in columns.items()}
-        )
-
-    def blocks(self) -> Iterator[Array]:
-        """All rows (n, columns), so many at a time."""
-        for number in self.numbers:
-            yield from self.spill.read(number, _READ_ROWS)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """How events become whole numbers, and which range each goes to."""
-
-    item_rows: Callable[[pl.Series], Array]
-    users: pl.Series
-    bounds: Array
-    """The first user of each range."""
-    name: str
-
-    def into(
-        self, spill: Spill, pieces: Iterable[tuple[int, pl.DataFrame]], unknown_limit: float
-    ) -> tuple[_Ranges, int]:
-        """The events on known items, and how many others were left out."""
-        user_rows = IdRows(self.users)
-        sizes = np.zeros(len(self.bounds), dtype=np.int64)
-        unknown, num_rows = Unknown(), 0
-        gaps: dict[str, Gaps] = {}
-        others: dict[str, tuple[int, pl.DataType]] = {}
-        for first_row, piece in pieces:
-            with in_rows(first_row, piece.height):
-                events = with_event_ids(piece, self.name, first_row)
-            items = self.item_rows(events[_ITEM])
-            is_unknown = pl.Series(items < 0)
-            unknown = unknown.and_of(is_unknown, events[_ITEM], first_row)
-            num_rows += len(events)
-            found = [column for column in (_POSITION, _TIME) if column in events.columns]
-            others = {column: (2 + at, events.schema[column]) for at, column in enumerate(found)}
-            rows = np.empty((len(events), 2 + len(found)), dtype=np.int64)
-            rows[:, 0] = user_rows.of(events[_USER])
-            rows[:, 1] = items
-            for column, (at, _) in others.items():
-                values = events[column]
-                missing = Gaps.of(values.is_null() & ~is_unknown, first_row)
-                gaps[column] = gaps.get(column, Gaps()).and_of(missing)
-                rows[:, at] = values.to_physical().fill_null(0).to_numpy()
-            rows = rows[items >= 0]
-            homes = np.searchsorted(self.bounds, rows[:, 0], side="right") - 1
-            sizes += send(spill, homes, rows, len(sizes))
-        unknown.require_few(num_rows, unknown_limit, self.name)
-        num_known = num_rows - unknown.count
-        known = {
-            column: place
-            for column, place in others.items()
-            if gaps[column].is_column(num_known, column, self.name)
-        }
-        return _Ranges(spill, known, sizes), unknown.count
-
-
-@dataclass(frozen=True)
-class _Ordered:
-    """All events, every user's in order, before the k-core."""
-
-    ranges: _Ranges
-    num_users: int
-    """With an event."""
-    of_items: Array
-    """Events of each item, (N,)."""
-    first: Array
-    """Time of the first one, where there is time."""
-
-    @classmethod
-    def of(
-        cls,
-        came: _Ranges,
-        spill: Spill,
-        tie_order: str,
-        seed: int,
-        numbers: tuple[int, int],
-        name: str,
-        track: Track,
-    ) -> _Ordered:
-        """Put the events that `came` in order; they are gone from where they lay."""
-        draws = tie_draws(seed)
-        num_users, of_items = 0, np.zeros(numbers[1], dtype=np.int64)
-        first = np.full(numbers[1], np.iinfo(np.int64).max)
-        times = {_TIME: (2, came.others[_TIME][1])} if _TIME in came.others else {}
-        for number in track(came.numbers, "order events", len(came.numbers)):
-            events = in_order(came.frame(number), name)
-            if tie_order == "shuffled":
-                events = shuffle_ties_by(events, draws, name)
-            columns = [events[column].to_physical() for column in (_USER, _ITEM, *times)]
-            rows = np.stack([column.to_numpy() for column in columns], axis=1)
-            num_users += events[_USER].n_unique()
-            np.add.at(of_items, rows[:, 1], 1)
-            if times:
-                np.minimum.at(first, rows[:, 1], rows[:, 2])
-            spill.append(number, rows)
-            came.spill.drop(number)
-        return cls(_Ranges(spill, times, came.sizes), num_users, of_items, first)
-
-    def users_and_items(self) -> Iterator[tuple[Array, Array]]:
-        """Of all events, so many at a time."""
-        for rows in self.ranges.blocks():
-            yield rows[:, 0], rows[:, 1]
-
-    def first_events(self) -> pl.DataFrame | None:
-        """The time of the first event of each item that has one; None where there is no time."""
-        if _TIME not in self.ranges.others:
-            return None
-        met = np.flatnonzero(self.of_items)
-        times = pl.Series(self.first[met]).cast(self.ranges.others[_TIME][1])
-        return pl.DataFrame({_ITEM: met, _TIME: times})
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """The events of the k-core: those of users and items that both are in it."""
-
-    ranges: _Ranges
-    users: Array
-    items: Array
-    """Whether each is in it, (U,) and (N,)."""
-
-    @property
-    def num_ranges(self) -> int:
-        return len(self.ranges.numbers)
-
-    def frames(self) -> Iterator[pl.DataFrame]:
-        """Range after range, users and their events in order."""
-        for number in self.ranges.numbers:
-            frame = self.ranges.frame(number)
-            kept = self.users[frame[_USER].to_numpy()] & self.items[frame[_ITEM].to_numpy()]
-            frame = frame.filter(pl.Series(kept))
-            if frame.height:
-                yield frame
-
-    def blocks(self) -> Iterator[Array]:
-        """Rows (n, columns), so many at a time."""
-        for rows in self.ranges.blocks():
-            yield rows[self.users[rows[:, 0]] & self.items[rows[:, 1]]]
-
-
 def _by_time(
-    kept: _Kept, remaining: Array, num_events: int, shares: tuple[float, float], name: str
+    kept: KeptEvents, remaining: Array, num_events: int, shares: tuple[float, float], name: str
 ) -> tuple[Callable[[pl.DataFrame], pl.DataFrame], Array]:
     """How a range is split by one cut for all, and the items that training never sees."""
     require_times(tuple(kept.ranges.others), name)
