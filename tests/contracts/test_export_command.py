@@ -23,7 +23,7 @@ from sidmint.disk import digest
 from sidmint.errors import BadInput
 from sidmint.inspection.files import read_table
 from sidmint.inspection.layout import lay_out
-from sidmint.publishing.table_changes import changed_ids, item_changes
+from sidmint.publishing.table_changes import changed_ids, table_changes
 
 app = typer.Typer()
 versions.register(app)
@@ -227,7 +227,7 @@ def test_a_delta_applied_to_the_older_table_gives_the_newer(
         ids[item] = is_now
     wanted = dict(new.select("item_id", "semantic_id").rows())
     assert {item: each for item, each in ids.items() if each is not None} == wanted
-    counted = item_changes(old, new)
+    counted = table_changes(lambda: [(old, new)]).items
     for change in ("added", "removed", "moved"):
         named = changes.filter(pl.col("change") == change)["item_id"].to_list()
         assert tuple(named) == getattr(counted, change)

@@ -25,7 +25,7 @@ from sidmint.publishing.history import list_versions, metric_history
 from sidmint.publishing.lookup import lookup
 from sidmint.publishing.neighbouring import like_item, open_release
 from sidmint.publishing.placing import RETIRED
-from sidmint.publishing.recommending import recommend_next
+from sidmint.publishing.recommending import OpenRecommender
 from sidmint.publishing.release import publish, rollback
 from sidmint.publishing.snapshot import read_cases, read_history
 from sidmint.publishing.verify import verify
@@ -297,31 +297,31 @@ def test_two_refreshes_of_one_champion_cannot_both_win(suffixed: Refreshing) -> 
 
 
 def test_a_recommender_of_items_answers_over_those_it_was_trained_on(world: Refreshing) -> None:
-    before = recommend_next(world.built.store.release(), ["item-0000"], 3)
+    before = OpenRecommender(world.built.store.release()).next(["item-0000"], 3)
     assert [item.item_id for item in before.items][:2] == ["item-0007", "item-0003"]
     world.refresh(batch(names(9, "new"), vectors_of_world(9, seed=2)))
-    after = recommend_next(world.built.store.release(), ["item-0000"], 3)
+    after = OpenRecommender(world.built.store.release()).next(["item-0000"], 3)
     assert after.items == before.items
     with pytest.raises(BadInput, match="'new-0003' got its id by a refresh"):
-        recommend_next(world.built.store.release(), ["new-0003"], 3)
+        OpenRecommender(world.built.store.release()).next(["new-0003"], 3)
     with pytest.raises(BadInput, match=r"v0001\.1 has no item 'neu'"):
-        recommend_next(world.built.store.release(), ["neu"], 3)
+        OpenRecommender(world.built.store.release()).next(["neu"], 3)
 
 
 def test_a_recommender_of_codes_puts_new_items_next_without_training(tmp_path: Path) -> None:
     """After item 0 came items 7 and 3, and never another; what is like 7 stands next to them."""
     world = refreshing_world(tmp_path, recommender="causal")
     world.refresh(batch(["new-0000", "new-0001"], published_vectors()[[7, 50]]))
-    found = recommend_next(world.built.store.release(), ["item-0000"], 3)
+    found = OpenRecommender(world.built.store.release()).next(["item-0000"], 3)
     assert {item.item_id for item in found.items} == {"item-0007", "item-0003", "new-0000"}
-    assert len(recommend_next(world.built.store.release(), ["new-0001"], 3).items) == 3
+    assert len(OpenRecommender(world.built.store.release()).next(["new-0001"], 3).items) == 3
 
 
 def test_a_recommender_of_ids_that_moved_is_not_published(world: Refreshing) -> None:
     other = batch(["item-0001"], published_vectors()[77:78])
     world.refresh(other, move_changed=True)
     with pytest.raises(BadInput, match=r"v0001\.1 holds no recommender.*that moved ids"):
-        recommend_next(world.built.store.release(), ["item-0000"], 3)
+        OpenRecommender(world.built.store.release()).next(["item-0000"], 3)
 
 
 def damage_table(folder: Path) -> None:

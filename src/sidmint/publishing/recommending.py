@@ -112,8 +112,3 @@ class OpenRecommender:
             )
         lists = pl.Series("vector", vectors.tolist(), dtype=pl.List(pl.Float32))
         return self._table.select(SemanticIds.ITEM_ID).with_columns(lists)
-
-
-def recommend_next(release: Release, history: Sequence[str], k: int) -> Answer:
-    """`OpenRecommender.next` for a single question."""
-    return OpenRecommender(release).next(history, k)

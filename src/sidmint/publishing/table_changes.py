@@ -84,11 +84,6 @@ def table_changes(pairs: Pairs) -> TableChanges:
     return TableChanges(items, tuple(rows))
 
 
-def item_changes(before: pl.DataFrame, after: pl.DataFrame) -> ItemChanges:
-    """`table_changes` of two tables in memory."""
-    return table_changes(lambda: [(before, after)]).items
-
-
 def all_changed_ids(pairs: Pairs) -> pl.DataFrame:
     """`changed_ids` of whole tables: in memory are the items that changed."""
     pieces = [changed_ids(old, new) for old, new in pairs()]

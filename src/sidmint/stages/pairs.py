@@ -50,7 +50,7 @@ def pairs(params: Params, artifacts: Artifacts, track: Track = silent) -> Outcom
     most_users = settings.pop("max_users_per_item")
     with _room(artifacts, in_parts) as spill, artifacts.writing("pairs") as out:
         log = build_event_log(
-            events,
+            events if in_parts else list(events),  # each block is asked for twice
             num_users=events.num_users,
             num_items=len(item_ids),
             most_users=most_users,
