@@ -24,6 +24,7 @@ import polars as pl
 from safetensors.numpy import save as save_tensors
 
 from sidmint.array_files import ArrayFile
+from sidmint.catalogue.id_rows import IdRows
 from sidmint.contracts import Interactions, Items, PairsTable, require_columns
 from sidmint.errors import BadInput, SidmintError
 from sidmint.execution.checking import open_shards
@@ -267,7 +268,7 @@ class Artifacts:
 
     def pairs(self) -> Pairs:
         """Collaborative pairs as row numbers into `items()`."""
-        rows = self.items(Items.ITEM_ID).with_row_index("row")
+        rows = IdRows(self.items(Items.ITEM_ID).to_series())
         parts = self.shards("pairs", "pairs")
         frames = [self.table("pairs", "pairs")] if parts is None else parts.frames()
         found = [_numbered(frame, rows) for frame in frames]
@@ -299,19 +300,14 @@ class Artifacts:
         return path
 
 
-def _numbered(pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[Ints, Ints, Floats]:
-    sides = [
-        pairs.select(pl.col(side).alias(Items.ITEM_ID))
-        .join(rows, on=Items.ITEM_ID, how="left", maintain_order="left")
-        .get_column("row")
-        for side in (PairsTable.TRIGGER, PairsTable.TARGET)
-    ]
-    if any(side.null_count() for side in sides):
+def _numbered(pairs: pl.DataFrame, rows: IdRows) -> tuple[Ints, Ints, Floats]:
+    sides = [rows.of(pairs[side]) for side in (PairsTable.TRIGGER, PairsTable.TARGET)]
+    if any((side < 0).any() for side in sides):
         raise BadInput(
             "pairs.parquet names items that ingest does not list; `sidmint run` brings every "
             "stage up to date"
         )
-    triggers, targets = (side.to_numpy().astype(np.int32) for side in sides)
+    triggers, targets = (side.astype(np.int32) for side in sides)
     return triggers, targets, pairs[PairsTable.SCORE].to_numpy().astype(np.float32)
 
 

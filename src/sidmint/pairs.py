@@ -243,13 +243,15 @@ def _groups(log: EventLog, block: _Block) -> _Groups:
     from scipy import sparse
 
     # Turning the block's rows by column is a counting sort: it leaves the entries by target
-    # and, within a target, by event and so by trigger. No comparison sort is needed.
+    # and, within a target, by event and so by trigger. It takes a step a column, so only items
+    # that the block meets have one.
     items, starts = log.items_of(block.users)
+    met, columns = _numbered(items, log.num_items)
     by_target = sparse.csr_array(
-        (np.ones(len(items), dtype=np.int8), items, starts), shape=(len(block.users), log.num_items)
+        (np.ones(len(items), dtype=np.int8), columns, starts), shape=(len(block.users), len(met))
     ).tocsc()
     events = by_target.indices
-    target = np.repeat(np.arange(by_target.shape[1]), np.diff(by_target.indptr))
+    target = np.repeat(met, np.diff(by_target.indptr))
     trigger = block.trigger[events]
     opens = np.ones(len(events), dtype=bool)
     opens[1:] = (target[1:] != target[:-1]) | (trigger[1:] != trigger[:-1])
@@ -257,6 +259,16 @@ def _groups(log: EventLog, block: _Block) -> _Groups:
     size = np.diff(np.append(starts, len(events)))
     groups = _Groups(trigger[starts], target[starts], size, events)
     return groups.where((size >= 2) & (groups.target != groups.trigger + block.first))
+
+
+def _numbered(items: Array, num_items: int) -> tuple[Array, Array]:
+    """The distinct of `items` (n,), rising, and for each of `items` its place among them."""
+    is_met = np.zeros(num_items, dtype=bool)
+    is_met[items] = True
+    met = np.flatnonzero(is_met)
+    places = np.empty(num_items, dtype=np.int32)
+    places[met] = np.arange(len(met))
+    return met, places[items]
 
 
 def _score_block(

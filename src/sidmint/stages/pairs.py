@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from sidmint.artifacts import Artifacts
+from sidmint.catalogue.id_rows import IdRows
 from sidmint.contracts import Interactions, Items, PairsTable
 from sidmint.errors import BadInput
 from sidmint.event_log import build_event_log
@@ -97,7 +98,7 @@ class TrainingEvents(Sequence[tuple[Array, Array]]):
     """
 
     def __init__(self, artifacts: Artifacts, item_ids: pl.Series) -> None:
-        self._rows = pl.DataFrame({Items.ITEM_ID: item_ids}).with_row_index("row")
+        self._rows = IdRows(item_ids)
         shards = artifacts.shards("ingest", "interactions")
         self._parts = (
             [pl.scan_parquet(shards.path(index)) for index in range(len(shards.parts))]
@@ -133,16 +134,16 @@ class TrainingEvents(Sequence[tuple[Array, Array]]):
                 Interactions.SPLIT,
             )
             .filter(pl.col(Interactions.SPLIT) == "train")
-            .join(self._rows.lazy(), on=Interactions.ITEM_ID, how="left", maintain_order="left")
             .collect()
         )
-        _require_known(events)
+        rows = self._rows.of(events[Interactions.ITEM_ID])
+        _require_known(events[Interactions.ITEM_ID], rows)
         users = events["user"].to_numpy() + self._starts[index]
-        return users.astype(np.int32), events["row"].to_numpy().astype(np.int32)
+        return users.astype(np.int32), rows.astype(np.int32)
 
 
-def _require_known(events: pl.DataFrame) -> None:
-    unknown = events.filter(pl.col("row").is_null())[Interactions.ITEM_ID]
+def _require_known(item_ids: pl.Series, rows: Array) -> None:
+    unknown = item_ids.filter(pl.Series(rows < 0))
     if len(unknown):
         raise BadInput(
             f"{len(unknown)} training interactions name items that the catalogue lacks, "
