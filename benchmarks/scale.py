@@ -48,12 +48,14 @@ def main() -> None:
         for command, place in zip(todo, places, strict=True):
             if is_there and place in done:
                 continue
+            before, measured = kept_bytes(root), measure(root, command)
             row = {
                 "engine": asked.engine,
                 "num_items": num_items,
                 "shard_rows": asked.shard_rows,
                 "workers": asked.workers,
-                **asdict(measure(root, command)),
+                "kept_bytes": kept_bytes(root) - before,
+                **asdict(measured),
             }
             put_rows(RESULTS, [row], _place)
             print(
@@ -104,6 +106,13 @@ def make_workspace(
     params["execution"] = {"engine": engine, "workers": workers, "shard_rows": shard_rows}
     text = yaml.safe_dump(params, sort_keys=False)
     (root / "params.yaml").write_text(text, encoding="utf-8")
+
+
+def kept_bytes(root: Path) -> int:
+    """Of files that the stages and the registry of the workspace keep."""
+    folders = (root / "data" / "build", root / "registry")
+    files = (path for folder in folders for path in folder.rglob("*"))
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -97,38 +97,64 @@ def exponent(chain: Chain, stage: str | None) -> float | None:
 
 
 def beyond(chain: Chain) -> list[str]:
-    """Core-hours at sizes that were not measured, each from its stage's largest row."""
+    """Core-hours and bytes at sizes that were not measured, each from its stage's largest row."""
     most = max(chain)
     if exponent(chain, None) is None:
         return []
+    weighed = max((n for n in chain if _has_bytes(chain[n])), default=None)
     lines = [
         "",
         f"From the row at {most / 1e6:g} million and each stage's exponent (1 where it is less),",
-        "hours of one core; **not measured**:",
+        f"hours of one core{_and_bytes(weighed)}; **not measured**:",
         "",
         _line(["stage", *(f"{n / 1e6:,.0f} million" for n in BEYOND)]),
         _line(["---"] * (1 + len(BEYOND))),
     ]
-    totals = [0.0] * len(BEYOND)
+    hours, kept = [0.0] * len(BEYOND), [0.0] * len(BEYOND)
     for stage in _STAGES[:-1]:
         grows = max(1.0, exponent(chain, stage) or 1.0)
-        hours = [chain[most][stage]["cpu_s"] * (n / most) ** grows / 3600 for n in BEYOND]
-        totals = [total + each for total, each in zip(totals, hours, strict=True)]
-        lines.append(_line([stage, *(f"{each:,.1f}" for each in hours)]))
-    lines.append(_line(["all", *(f"{each:,.1f}" for each in totals)]))
+        own = [chain[most][stage]["cpu_s"] * (n / most) ** grows / 3600 for n in BEYOND]
+        size = (
+            [chain[weighed][stage]["kept_bytes"] * n / weighed for n in BEYOND] if weighed else []
+        )
+        hours = [total + each for total, each in zip(hours, own, strict=True)]
+        kept = [total + each for total, each in zip(kept, size or kept, strict=True)]
+        lines.append(_line([stage, *_hours_and_bytes(own, size)]))
+    lines.append(_line(["all", *_hours_and_bytes(hours, kept if weighed else [])]))
     return lines
 
 
+def _has_bytes(stages: Mapping[str, Row]) -> bool:
+    return all("kept_bytes" in stages[stage] for stage in _STAGES)
+
+
+def _and_bytes(weighed: int | None) -> str:
+    return "" if weighed is None else f" and GB kept (by the item, from {weighed / 1e6:g} million)"
+
+
+def _hours_and_bytes(hours: Sequence[float], kept: Sequence[float]) -> list[str]:
+    if not kept:
+        return [f"{each:,.1f}" for each in hours]
+    both = zip(hours, kept, strict=True)
+    return [f"{each:,.1f} h, {size / 1e9:,.1f} GB" for each, size in both]
+
+
 def ray(local: Chain, other: Chain) -> list[str]:
-    """What Ray adds where both were measured."""
+    """What each stage takes on either engine, at each size that both were measured at."""
     both = sorted(set(local) & set(other))
     if not both:
         return []
-    said = []
-    for n in both:
-        added = [other[n]["assign"]["wall_s"], local[n]["assign"]["wall_s"]]
-        said.append(f"{n / 1e6:g} million: {added[0]:.0f} s against {added[1]:.0f} s")
-    return ["", f"`assign` with `engine: ray`, wall time beside `local`: {'; '.join(said)}."]
+    lines = [
+        "",
+        "The same chain with `engine: ray` beside `local`, wall / CPU seconds:",
+        "",
+        _line(["stage", *(f"{n / 1e6:g} million, {on}" for n in both for on in ("local", "ray"))]),
+        _line(["---"] * (1 + 2 * len(both))),
+    ]
+    for stage in _STAGES:
+        rows = [chain[n][stage] for n in both for chain in (local, other)]
+        lines.append(_line([stage, *(f"{row['wall_s']:.0f} / {row['cpu_s']:.0f}" for row in rows)]))
+    return lines
 
 
 def draw(chain: Chain, path: Path) -> None:
