@@ -95,6 +95,12 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.triggers)
 
+    def among(self, is_in: npt.NDArray[np.bool_]) -> Pairs:
+        """Those between rows where `is_in` (N,) is true, numbered as these rows are alone."""
+        rows = np.cumsum(is_in, dtype=np.int32) - 1
+        kept = is_in[self.triggers] & is_in[self.targets]
+        return Pairs(rows[self.triggers[kept]], rows[self.targets[kept]], self.scores[kept])
+
 
 @dataclass(frozen=True)
 class Outcome:

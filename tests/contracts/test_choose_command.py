@@ -21,8 +21,10 @@ from sidmint.cli import app
 from sidmint.errors import BadInput, Refused
 from sidmint.layout import Layout
 from sidmint.params import load_params
+from sidmint.result_versions import differing_versions
 from sidmint.stages.assign import assign
 from sidmint.stages.train import train
+from small_graph import run_dvc
 from workspaces import NO_CHAMPION, sidmint
 from worlds import category_paths, neighbour_pairs, smooth_items
 
@@ -397,6 +399,16 @@ def test_stages_that_have_not_run_are_named(workspace: Artifacts):
     result = run("--tokenizers", "rq_kmeans")
     assert isinstance(result.exception, BadInput)
     assert "stage 'embed' has not run" in str(result.exception)
+
+
+def test_under_dvc_what_stages_read_of_the_installed_sidmint_is_level_first(
+    workspace: Artifacts, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(workspace.layout.root / ".site"))
+    run_dvc(workspace.layout.root, "init", "-q", "--no-scm")
+    assert differing_versions(workspace.layout)
+    assert run(*ASKED).exit_code == 0
+    assert not differing_versions(workspace.layout)
 
 
 def test_outside_a_workspace_the_command_leaves_with_2(tmp_path: Path):

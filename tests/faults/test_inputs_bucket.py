@@ -1,4 +1,4 @@
-"""A catalogue that lies in a bucket is an input like another: DVC brings its files, and new ones."""
+"""A catalogue in a bucket is an input like another: DVC brings its files, and new ones."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ def shop() -> tuple[pl.DataFrame, pl.DataFrame]:
     items = pl.DataFrame({"item_id": names, "title": [f"thing {name}" for name in names]})
     events = pl.DataFrame(
         [
-            {"user_id": f"u{user:02d}", "item_id": names[(user + 17 * place) % 40], "timestamp": place}
+            {
+                "user_id": f"u{user:02d}",
+                "item_id": names[(user + 17 * place) % 40],
+                "timestamp": place,
+            }
             for user in range(40)
             for place in range(8)
-        ]
+        ],
+        schema=["user_id", "item_id", "timestamp"],
+        orient="row",
     )
     return items, events
 

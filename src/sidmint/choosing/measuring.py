@@ -25,7 +25,7 @@ from sidmint.evaluation.pool import Pool
 from sidmint.progress import Track, silent
 from sidmint.seeds import generator_for, seed_for
 from sidmint.tokenizers import Tokenizer
-from sidmint.types import Ints, Pairs
+from sidmint.types import Ints
 
 MEASURES = 1
 """Raise when a try of the same settings would give other figures: old rows are not read then."""
@@ -167,9 +167,11 @@ class Measuring:
         known, name = self.catalogue, attempt.candidate.name
         tokenizer = attempt.candidate.build(attempt.share)
         categories = [known.categories[row] for row in rows] if known.categories else None
+        is_in = np.zeros(len(known.vectors), dtype=bool)
+        is_in[rows] = True
         tokenizer.fit(
             known.vectors[rows],
-            _pairs_among(known.pairs, rows, len(known.vectors)) if tokenizer.uses_pairs else None,
+            known.pairs.among(is_in) if tokenizer.uses_pairs else None,
             seed_for(self.root + attempt.seed, "train", name),
             known.device,
             self._track,
@@ -276,12 +278,3 @@ def row_of(values: Mapping[str, Any]) -> Row:
 def as_plain(row: Row) -> dict[str, Any]:
     """`row` for JSON."""
     return {**asdict(row), "sizes": list(row.sizes)}
-
-
-def _pairs_among(pairs: Pairs, rows: npt.NDArray[np.int64], num_items: int) -> Pairs:
-    """`pairs` within `rows`, numbered as these are."""
-    place = np.full(num_items, -1, dtype=np.int32)
-    place[rows] = np.arange(len(rows), dtype=np.int32)
-    triggers, targets = place[pairs.triggers], place[pairs.targets]
-    kept = (triggers >= 0) & (targets >= 0)
-    return Pairs(triggers[kept], targets[kept], pairs.scores[kept])

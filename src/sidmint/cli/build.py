@@ -109,12 +109,7 @@ def show_places(here: Workspace) -> None:
 
 
 def _check_everything(here: Workspace) -> None:
-    """Find a wrong setting before the first stage runs, not after the third.
-
-    And bring level what stages may not look at themselves: the champion, the installed sidmint.
-    """
-    from sidmint.publishing.opening import open_registry
-    from sidmint.publishing.snapshot import sync_champion
+    """Find a wrong setting before the first stage runs, not after the third."""
     from sidmint.stages.ingest import check_without_log
     from sidmint.stages.recommend import check_recommender
     from sidmint.stages.train import check_settings
@@ -122,6 +117,14 @@ def _check_everything(here: Workspace) -> None:
     check_without_log(here.params)
     check_settings(here.params)
     check_recommender(here.params)
+    bring_level(here)
+
+
+def bring_level(here: Workspace) -> None:
+    """Write what stages may not look at themselves: the champion, the installed sidmint."""
+    from sidmint.publishing.opening import open_registry
+    from sidmint.publishing.snapshot import sync_champion
+
     sync_champion(here.layout, open_registry(here.layout, here.params.registry.path))
     _sync_result_versions(here)
 

@@ -38,10 +38,12 @@ def prepare(here: Workspace) -> None:
     In a folder that is not under DVC what is there is taken as it is.
     """
     from sidmint.adapters.dvc_repo import read_plan, repro_command, repro_environment, stage_of
+    from sidmint.cli.build import bring_level
 
     root = here.layout.root
     if not (root / ".dvc").is_dir():
         return
+    bring_level(here)
     plan = read_plan(root)
     wanted = [node for node in plan.graph.nodes if stage_of(node) in BEFORE]
     above = {each for node in wanted for each in plan.graph.upstream[node]}

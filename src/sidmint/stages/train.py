@@ -15,7 +15,7 @@ from sidmint.params import Params
 from sidmint.progress import Track, silent
 from sidmint.rows import Rows, as_float32, rows_made, rows_picked, slices
 from sidmint.seeds import seed_for
-from sidmint.types import Floats, Outcome, Pairs
+from sidmint.types import Floats, Outcome
 
 if TYPE_CHECKING:
     from sidmint.tokenizers import CurvePoint, TrainingLog
@@ -40,7 +40,7 @@ def train(params: Params, artifacts: Artifacts, tokenizer: str, track: Track = s
     if not model.fits_in_passes:
         vectors = vectors[:]
     _require_finite(vectors, artifacts, fitted)
-    pairs = _renumbered(artifacts.pairs(), fitted) if model.uses_pairs else None
+    pairs = artifacts.pairs().among(fitted) if model.uses_pairs else None
     seed = seed_for(params.seed, "train", tokenizer)
     categories = _categories(artifacts, fitted) if model.uses_categories else None
     # Where vectors are no array, the tokenizer has said that it takes them.
@@ -128,13 +128,6 @@ def _require_finite(vectors: Rows, artifacts: Artifacts, fitted: npt.NDArray[np.
     item_ids = artifacts.items(Items.ITEM_ID)[Items.ITEM_ID].filter(fitted)
     for rows in slices(len(vectors)):
         check_vectors(vectors[rows], None, item_ids[rows].to_list())
-
-
-def _renumbered(pairs: Pairs, fitted: npt.NDArray[np.bool_]) -> Pairs:
-    """`pairs` among the fitted items, as rows of the fitted vectors."""
-    rows = np.cumsum(fitted, dtype=np.int32) - 1
-    kept = fitted[pairs.triggers] & fitted[pairs.targets]
-    return Pairs(rows[pairs.triggers[kept]], rows[pairs.targets[kept]], pairs.scores[kept])
 
 
 def _categories(artifacts: Artifacts, fitted: npt.NDArray[np.bool_]) -> list[str | None]:
