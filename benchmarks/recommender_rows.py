@@ -1,4 +1,22 @@
-"""Which version of the stage `recommend` last changed what docs/RECOMMENDERS.md has rows of."""
+"""What rows of docs/RECOMMENDERS.md have in common, and what a reader calls each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 RESULT_VERSION = 3
 """Version 4 of the stage changed `tiger` alone, which has no row there."""
+
+COMMON_EPOCHS = 24
+"""Of `causal` where all tables are compared: six minutes of two cores."""
+
+
+def used_by(row: Mapping[str, Any]) -> str:
+    """The recommender of a row; `causal` stands for the common backbone alone."""
+    kind, settings = row["recommender"], row["recommender_settings"]
+    if kind == "causal" and settings["epochs"] != COMMON_EPOCHS:
+        return f"causal, {settings['epochs']} epochs"
+    if kind == "hybrid":
+        return f"hybrid, 1 in {settings['one_in']}"
+    return str(kind)

@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from fit_version import FIT_VERSION as TOKENIZER_VERSION
 from quality_runs import RUNS
-from recommender_rows import RESULT_VERSION
+from recommender_rows import COMMON_EPOCHS, RESULT_VERSION, used_by
 from recommenders_page import write_page
 from row_files import put_rows, read_lines
 
@@ -54,30 +54,42 @@ BACKBONE = {
     "heads": 2,
     "batch_size": 128,
     "learning_rate": 2e-3,
-    "epochs": 24,
+    "epochs": COMMON_EPOCHS,
     "check_every": 4,
     "patience": 3,
     "validation_users": 5000,
 }
 """`causal`, the same for every table, sized for six minutes of two cores."""
 
-BACKBONES: dict[str, dict[str, Any]] = {
-    "causal": BACKBONE,
-    "tiger": {
-        **QUASID_BACKBONE.model_dump(exclude_unset=True),
-        "epochs": 30,
-        "check_every": 3,
-        "validation_users": 2000,
-    },
-    "parallel": {
-        "batch_size": 128,
-        "learning_rate": 3e-3,
-        "epochs": 36,
-        "check_every": 4,
-        "validation_users": 5000,
-    },
+LONG = {**BACKBONE, "epochs": 48, "validation_users": 30_000}
+"""The same, trained until it rises no more."""
+
+BACKBONES: dict[str, tuple[str, dict[str, Any]]] = {
+    "causal": ("causal", BACKBONE),
+    "long": ("causal", LONG),
+    "hybrid": ("hybrid", {"base": "causal", "settings": LONG, "one_in": 2}),
+    "tiger": (
+        "tiger",
+        {
+            **QUASID_BACKBONE.model_dump(exclude_unset=True),
+            "epochs": 30,
+            "check_every": 3,
+            "validation_users": 2000,
+        },
+    ),
+    "parallel": (
+        "parallel",
+        {
+            "batch_size": 128,
+            "learning_rate": 3e-3,
+            "epochs": 36,
+            "check_every": 4,
+            "validation_users": 5000,
+        },
+    ),
 }
-"""Who may use a table: the common backbone, QuaSID A.2's, and RPG's for long ids."""
+"""Who may use a table: the common backbone and it trained longer, that with every other place
+given to `semantic_knn`, QuaSID A.2's, and RPG's for long ids."""
 
 WITHOUT_IDS: dict[str, dict[str, Any]] = {
     "popularity": {},
@@ -196,8 +208,9 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     for seed in map(int, arguments.seeds.split(",")):
         for catalogue in arguments.catalogues.split(","):
             for name in names:
-                kind = name if name in WITHOUT_IDS else arguments.backbone
-                settings = WITHOUT_IDS.get(name, BACKBONES[arguments.backbone])
+                kind, settings = BACKBONES[arguments.backbone]
+                if name in WITHOUT_IDS:
+                    kind, settings = name, WITHOUT_IDS[name]
                 recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
                 if name in WITHOUT_IDS:
                     yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)
@@ -285,7 +298,7 @@ def _entropy(codes: Ints) -> float:
 
 def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
     name = row["tokenizer"] or ""
-    return row["catalogue"], row["ties"], row["recommender"], name, str(row["seed"])
+    return row["catalogue"], row["ties"], used_by(row), name, str(row["seed"])
 
 
 def _arguments() -> argparse.Namespace:

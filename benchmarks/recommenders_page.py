@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recommender_rows import RESULT_VERSION
+from recommender_rows import RESULT_VERSION, used_by
 from recommenders_plot import Group, write_plot
 from recommenders_printed import DEEP_DIVE_NDCG, TABLE_2, TABLE_3, TABLE_5, TIGER
 from row_files import read_lines
@@ -170,7 +170,7 @@ def _by_name(rows: Sequence[Row]) -> list[tuple[tuple[str, str], list[Row]]]:
     """Rows of one table and recommender together, the best NDCG@10 first."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row["tokenizer"] or "", row["recommender"]].append(row)
+        groups[row["tokenizer"] or "", used_by(row)].append(row)
     return sorted(groups.items(), key=lambda group: (-_mean(group[1], NDCG), group[0]))
 
 
@@ -315,7 +315,7 @@ def _prediction(rows: Sequence[Row]) -> str:
         (row, measured[row["catalogue"], row["tokenizer"], row["seed"]]["metrics"])
         for row in rows
         if row["ties"] == "file"
-        and row["recommender"] == "causal"
+        and used_by(row) == "causal"
         and row["result_version"] == RESULT_VERSION
         and (row["catalogue"], row["tokenizer"], row["seed"]) in measured
     ]
