@@ -34,7 +34,7 @@ from the lines of docs/results/recommenders.jsonl, each of which holds its setti
 seconds. Every tokenizer (3 x 256, MiniLM vectors, a suffix where codes collide) is used by the
 same `causal` recommender, sized for six minutes of two cores. `sasrec`, `semantic_knn` (the
 vectors themselves), `last_item` and `popularity` use no id. `hybrid, 1 in 2` is `causal` after 48
-epochs with every other place of its list given to `semantic_knn`: of one in 2, 3, 4, 5 and 10 the one
+epochs with every other place of its list given to `semantic_knn`: of one in 2, 3, 4, 5 and 10 that
 with the highest NDCG@10 on Toys' validation cases. Amazon 2014 5-core, leave-one-out,
 history not masked, checkpoint chosen on validation by NDCG@10, hits counted by items (by code tuple
 beside it, where colliding items share their hits). The mean over seeds, and half the range where

@@ -24,7 +24,7 @@ from sidmint.neighbours import (
     vectors_of,
 )
 from sidmint.quantization.spherical import spherical_kmeans
-from sidmint.recommenders import IdTable, Sequences
+from sidmint.recommenders import HeldOut, IdTable, Sequences
 from sidmint.recommenders.storage import make_recommender
 from sidmint.rows import as_float32, rows_made
 from sidmint.types import Codes
@@ -178,6 +178,31 @@ def test_hybrid_gives_every_nth_place_to_what_is_alike_and_repeats_nothing():
     assert recommender.recommend(Sequences.of([[0]]), 4).items[0].tolist() == found[:4]
     with pytest.raises(BadInput, match="base is hybrid"):
         make_recommender("hybrid", {"base": "hybrid"}, "test")
+
+
+@pytest.mark.parametrize(
+    ("targets", "one_in"),
+    [([1], 2), ([5], 10), ([], 10)],  # alike what the user had; the most popular, first anyway
+)
+def test_hybrid_takes_the_share_that_validation_cases_ask_for(targets: list[int], one_in: int):
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0], [0, -1]], np.float32)
+    recommender = make_recommender("hybrid", {"base": "popularity"}, "test")
+    ids = table(vectors)
+    train = Sequences.of([[5, 5, 5, 4, 4, 2, 0]])
+    cases = HeldOut(Sequences.of([[0]] * len(targets)), np.array(targets, dtype=np.int32))
+    recommender.fit(train, ids, cases, seed=0)
+    assert recommender.state()["one_in"].tolist() == [one_in]
+    read = make_recommender("hybrid", {"base": "popularity"}, "test")
+    read.load_state(recommender.state(), ids, "cpu")
+    asked = Sequences.of([[0]])
+    assert read.recommend(asked, 6).items.tolist() == recommender.recommend(asked, 6).items.tolist()
+    assert (read.recommend(asked, 2).items[0, 1] == 1) == (one_in == 2)
+
+
+def test_ndcg_counts_the_place_of_the_target():
+    cases = HeldOut(Sequences.of([[0], [0], [0]]), np.array([7, 7, 7], dtype=np.int32))
+    lists = np.array([[7, 1, 2], [1, 2, 7], [1, 2, 3]], dtype=np.int32)
+    assert cases.ndcg(lists) == pytest.approx((1 + 0.5 + 0) / 3)
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])

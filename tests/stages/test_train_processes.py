@@ -112,6 +112,7 @@ def test_torchrun_by_hand_gives_the_same(artifacts: Artifacts) -> None:
     assert result(artifacts)[0] == launched
 
 
+@pytest.mark.slow
 def test_bad_input_is_said_once_and_leaves_with_2(artifacts: Artifacts) -> None:
     write_params(artifacts, device="cuda:x")
     code, out, complained = train(artifacts)

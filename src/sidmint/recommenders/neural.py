@@ -82,18 +82,14 @@ class NeuralRecommender(Recommender):
         """NDCG over the validation cases, or a seeded sample of them; None without any."""
         if validation is None or not len(validation):
             return None
-        cases = validation
-        if len(cases) > self.config.validation_users:
-            drawn = np.random.default_rng(seed).permutation(len(cases))
-            cases = cases.take(np.sort(drawn[: self.config.validation_users]))
+        cases = validation.drawn(self.config.validation_users, seed)
 
         def judge() -> Judged:
             k = min(JUDGED_AT, self.num_items)
             found = self._lists(cases.histories, k, self.quick_best, silent).items
-            hits = found == cases.targets[:, None]
-            gains = hits / np.log2(np.arange(2, k + 2))
-            ndcg = float(gains.sum(axis=1).mean())
-            return Judged(ndcg, {"ndcg_at_10": ndcg, "hr_at_10": float(hits.any(axis=1).mean())})
+            ndcg = cases.ndcg(found)
+            hit_rate = float((found == cases.targets[:, None]).any(axis=1).mean())
+            return Judged(ndcg, {"ndcg_at_10": ndcg, "hr_at_10": hit_rate})
 
         return judge
 

@@ -119,3 +119,17 @@ class HeldOut:
     def take(self, users: npt.NDArray[np.integer]) -> HeldOut:
         """The cases of `users`, in that order."""
         return HeldOut(self.histories.take(users), self.targets[users])
+
+    def drawn(self, most: int, seed: int) -> HeldOut:
+        """At most `most` of the cases, a seeded draw, in their order."""
+        if len(self) <= most:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:most]))
+
+    def ndcg(self, items: Ints) -> float:
+        """Mean over cases of 1 / log2(1 + the target's place in its list), 0 where it has none.
+
+        `items` (U, k) are the lists, a row a case.
+        """
+        hits = items == self.targets[:, None]
+        return float((hits / np.log2(np.arange(2, items.shape[1] + 2))).sum(axis=1).mean())

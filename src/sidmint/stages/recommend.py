@@ -29,7 +29,7 @@ from sidmint.recommenders.storage import make_recommender, save
 from sidmint.seeds import seed_for
 from sidmint.types import Ints, Outcome
 
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 
 CHAMPION = "champion"
 """Takes the place of a tokenizer's name: the published table, under today's settings."""
