@@ -190,7 +190,8 @@ def test_hybrid_takes_the_share_that_validation_cases_ask_for(targets: list[int]
     ids = table(vectors)
     train = Sequences.of([[5, 5, 5, 4, 4, 2, 0]])
     cases = HeldOut(Sequences.of([[0]] * len(targets)), np.array(targets, dtype=np.int32))
-    recommender.fit(train, ids, cases, seed=0)
+    notes = recommender.fit(train, ids, cases, seed=0).notes
+    assert notes == (f"one place in {one_in} is semantic_knn's",)
     assert recommender.state()["one_in"].tolist() == [one_in]
     read = make_recommender("hybrid", {"base": "popularity"}, "test")
     read.load_state(recommender.state(), ids, "cpu")

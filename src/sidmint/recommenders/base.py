@@ -38,9 +38,10 @@ class Recommendations:
 
 @dataclass(frozen=True)
 class FitReport:
-    """How a fit went: one row a check on the validation cases."""
+    """How a fit went: one row a check on the validation cases, and what it chose, in words."""
 
     curve: tuple[Mapping[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Recommender(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,12 +71,16 @@ class Hybrid(Recommender):
     ) -> FitReport:
         self._knn.fit(sequences, table, seed=seed, device=device, track=track)
         report = self._base.fit(sequences, table, validation, seed=seed, device=device, track=track)
-        if self.config.one_in is None and validation is not None and len(validation):
-            self._one_in = self._best_on(validation.drawn(_MOST_CASES, seed), len(table), track)
-        return report
+        cases = validation and validation.drawn(_MOST_CASES, seed)
+        self._one_in = self.config.one_in or self._best_on(cases, len(table), track)
+        return replace(
+            report, notes=(*report.notes, f"one place in {self._one_in} is semantic_knn's")
+        )
 
-    def _best_on(self, cases: HeldOut, num_items: int, track: Track) -> int:
+    def _best_on(self, cases: HeldOut | None, num_items: int, track: Track) -> int:
         """Of equal ones that which changes the base's list the least."""
+        if not cases:
+            return _TRIED[0]
         base, near = self._sources(cases.histories, min(_JUDGED_AT, num_items), track)
         return max(_TRIED, key=lambda one_in: cases.ndcg(_mixed(base, near, one_in)))
 

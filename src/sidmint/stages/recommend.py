@@ -70,7 +70,8 @@ def recommend(
         out.table("curve", _curve(rounds))
         save(rounds[0].recommender, world.table, out.folder)
         out.metrics(metrics)
-    return Outcome(_headline(tokenizer, settings, metrics), metrics)
+    said = "; ".join([_headline(tokenizer, settings, metrics), *rounds[0].report.notes])
+    return Outcome(said, metrics)
 
 
 def places_of(
