@@ -121,6 +121,7 @@ def test_a_progress_bar_is_one_line_and_bytes_that_are_no_text_do_no_harm() -> N
     assert ended.lines == ("100%", "ok �", "last")
 
 
+@pytest.mark.slow
 def test_a_failing_stage_fails_the_flow_and_spares_the_branches_beside_it(
     prefect_server: None, tmp_path: Path
 ) -> None:

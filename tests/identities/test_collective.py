@@ -12,6 +12,8 @@ from processes import Task, in_processes
 from shared_fits import batch_share, fit, overflow_in_the_last, refusal, shares
 from sidmint.quantization.collective import from_first, gathered, summed
 
+pytestmark = pytest.mark.slow
+
 FAST: dict[str, Any] = {
     "sizes": (8, 8),
     "hidden": (16,),
