@@ -19,5 +19,6 @@ def used_by(row: Mapping[str, Any]) -> str:
     if kind == "causal" and settings["epochs"] != COMMON_EPOCHS:
         return f"causal, {settings['epochs']} epochs"
     if kind == "hybrid":
-        return f"hybrid, 1 in {settings['one_in']}"
+        of = "" if settings["base"] == "causal" else f" of {settings['base']}"
+        return f"hybrid{of}, 1 in {settings['one_in']}"
     return str(kind)

@@ -91,11 +91,13 @@ BACKBONES: dict[str, tuple[str, dict[str, Any]]] = {
 """Who may use a table: the common backbone and it trained longer, that with every other place
 given to `semantic_knn`, QuaSID A.2's, and RPG's for long ids."""
 
-WITHOUT_IDS: dict[str, dict[str, Any]] = {
-    "popularity": {},
-    "last_item": {},
-    "semantic_knn": {},
-    "sasrec": {"batch_size": 128, "epochs": 40, "check_every": 4, "patience": 3},
+_SASREC = {"batch_size": 128, "epochs": 40, "check_every": 4, "patience": 3}
+WITHOUT_IDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "popularity": ("popularity", {}),
+    "last_item": ("last_item", {}),
+    "semantic_knn": ("semantic_knn", {}),
+    "sasrec": ("sasrec", _SASREC),
+    "sasrec_hybrid": ("hybrid", {"base": "sasrec", "settings": _SASREC, "one_in": 2}),
 }
 """Recommenders that read no code: what ids must be compared with."""
 
@@ -208,9 +210,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     for seed in map(int, arguments.seeds.split(",")):
         for catalogue in arguments.catalogues.split(","):
             for name in names:
-                kind, settings = BACKBONES[arguments.backbone]
-                if name in WITHOUT_IDS:
-                    kind, settings = name, WITHOUT_IDS[name]
+                kind, settings = WITHOUT_IDS.get(name, BACKBONES[arguments.backbone])
                 recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
                 if name in WITHOUT_IDS:
                     yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)

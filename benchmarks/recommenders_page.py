@@ -227,7 +227,7 @@ def _bar(rows: Sequence[Row], catalogue: str) -> str:
     if not alone or catalogue not in TIGER:
         return ""
     text = f"\nThe most that ids reach alone here: {_reached(*alone[0])}."
-    hybrid = [each for each in groups if each[0][1].startswith("hybrid")]
+    hybrid = [(group, each) for group, each in groups if group[0] and not _is_of_ids_alone(group)]
     if hybrid:
         text += f"\nWith every other place given to the nearest by vectors: {_reached(*hybrid[0])}."
     text += (
