@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from fit_version import FIT_VERSION as TOKENIZER_VERSION
 from quality_runs import RUNS
-from recommender_rows import COMMON_EPOCHS, RESULT_VERSION, used_by
+from recommender_rows import COMMON_EPOCHS, RESULT_VERSION, TIGER_VERSION, used_by
 from recommenders_page import write_page
 from row_files import put_rows, read_lines
 
@@ -72,7 +72,8 @@ BACKBONES: dict[str, tuple[str, dict[str, Any]]] = {
         "tiger",
         {
             **QUASID_BACKBONE.model_dump(exclude_unset=True),
-            "epochs": 30,
+            "learning_rate": 1e-3,  # three times A.2's, so that twelve epochs are enough
+            "epochs": 12,
             "check_every": 3,
             "validation_users": 2000,
         },
@@ -212,11 +213,20 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
             for name in names:
                 kind, settings = WITHOUT_IDS.get(name, BACKBONES[arguments.backbone])
                 recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
-                if name in WITHOUT_IDS:
-                    yield Run(catalogue, arguments.ties, kind, recommender, None, None, seed)
-                    continue
-                config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
-                yield Run(catalogue, arguments.ties, kind, recommender, name, config, seed)
+                tokenizer = config = None
+                if name not in WITHOUT_IDS:
+                    tokenizer = name
+                    config = make_tokenizer(name, RUNS[name]).config.model_dump(mode="json")
+                yield Run(
+                    catalogue,
+                    arguments.ties,
+                    kind,
+                    recommender,
+                    tokenizer,
+                    config,
+                    seed,
+                    result_version=TIGER_VERSION if kind == "tiger" else RESULT_VERSION,
+                )
 
 
 def _measure(run: Run, data: Path) -> dict[str, Any]:
