@@ -243,6 +243,15 @@ def _bar(rows: Sequence[Row], catalogue: str) -> str:
     return text + "\n"
 
 
+def _beside_random(groups: Sequence[tuple[tuple[str, str], list[Row]]]) -> str:
+    found = [
+        f" ({_mean(each, NDCG):.4f} on `random` ids)"
+        for (name, _), each in groups
+        if name == "random"
+    ]
+    return "".join(found)
+
+
 def _reached(group: tuple[str, str], rows: Sequence[Row]) -> str:
     name, kind = group
     return f"`{name}` used by {kind}, {_both(_mean(rows, HR), _mean(rows, NDCG))}"
