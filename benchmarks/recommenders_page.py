@@ -229,7 +229,10 @@ def _bar(rows: Sequence[Row], catalogue: str) -> str:
     text = f"\nThe most that ids reach alone here: {_reached(*alone[0])}."
     hybrid = [(group, each) for group, each in groups if group[0] and not _is_of_ids_alone(group)]
     if hybrid:
-        text += f"\nWith every other place given to the nearest by vectors: {_reached(*hybrid[0])}."
+        text += (
+            f"\nWith every other place given to the nearest by vectors: {_reached(*hybrid[0])}"
+            f"{_beside_random(hybrid)}."
+        )
     text += (
         f"\nTIGER's paper prints {_both(*TIGER[catalogue])}, RPG's {_both(*RPG[catalogue])}, "
         "each with vectors of a larger encoder."
