@@ -212,7 +212,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
         for catalogue in arguments.catalogues.split(","):
             for name in names:
                 kind, settings = WITHOUT_IDS.get(name, BACKBONES[arguments.backbone])
-                recommender = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
+                recommender = _whole(kind, settings)
                 tokenizer = config = None
                 if name not in WITHOUT_IDS:
                     tokenizer = name
@@ -227,6 +227,14 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
                     seed,
                     result_version=TIGER_VERSION if kind == "tiger" else RESULT_VERSION,
                 )
+
+
+def _whole(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` of a recommender with all defaults, those of the one inside `hybrid` too."""
+    values = RECOMMENDERS[kind].Config(**settings).model_dump(mode="json")
+    if kind == "hybrid":
+        values["settings"] = _whole(values["base"], values["settings"])
+    return values
 
 
 def _measure(run: Run, data: Path) -> dict[str, Any]:

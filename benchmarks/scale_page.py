@@ -110,18 +110,27 @@ def beyond(chain: Chain) -> list[str]:
         _line(["stage", *(f"{n / 1e6:,.0f} million" for n in BEYOND)]),
         _line(["---"] * (1 + len(BEYOND))),
     ]
-    hours, kept = [0.0] * len(BEYOND), [0.0] * len(BEYOND)
-    for stage in _STAGES[:-1]:
-        grows = max(1.0, exponent(chain, stage) or 1.0)
-        own = [chain[most][stage]["cpu_s"] * (n / most) ** grows / 3600 for n in BEYOND]
-        size = (
-            [chain[weighed][stage]["kept_bytes"] * n / weighed for n in BEYOND] if weighed else []
-        )
-        hours = [total + each for total, each in zip(hours, own, strict=True)]
-        kept = [total + each for total, each in zip(kept, size or kept, strict=True)]
-        lines.append(_line([stage, *_hours_and_bytes(own, size)]))
-    lines.append(_line(["all", *_hours_and_bytes(hours, kept if weighed else [])]))
+    costs = [_beyond(chain, stage, weighed) for stage in _STAGES[:-1]]
+    for stage, cost in zip(_STAGES, costs, strict=False):
+        lines.append(_line([stage, *map(_cost_words, cost)]))
+    totals = [tuple(map(sum, zip(*column, strict=True))) for column in zip(*costs, strict=True)]
+    lines.append(_line(["all", *map(_cost_words, totals)]))
     return lines
+
+
+def _beyond(chain: Chain, stage: str, weighed: int | None) -> list[tuple[float, ...]]:
+    """Hours at each size of `BEYOND`, and bytes where rows of `weighed` items have them."""
+    most, grows = max(chain), max(1.0, exponent(chain, stage) or 1.0)
+    hours = [chain[most][stage]["cpu_s"] * (n / most) ** grows / 3600 for n in BEYOND]
+    if weighed is None:
+        return [(each,) for each in hours]
+    kept = [chain[weighed][stage]["kept_bytes"] * n / weighed for n in BEYOND]
+    return list(zip(hours, kept, strict=True))
+
+
+def _cost_words(cost: Sequence[float]) -> str:
+    hours, *kept = cost
+    return f"{hours:,.1f}" + "".join(f" h, {each / 1e9:,.1f} GB" for each in kept)
 
 
 def _has_bytes(stages: Mapping[str, Row]) -> bool:
@@ -130,13 +139,6 @@ def _has_bytes(stages: Mapping[str, Row]) -> bool:
 
 def _and_bytes(weighed: int | None) -> str:
     return "" if weighed is None else f" and GB kept (by the item, from {weighed / 1e6:g} million)"
-
-
-def _hours_and_bytes(hours: Sequence[float], kept: Sequence[float]) -> list[str]:
-    if not kept:
-        return [f"{each:,.1f}" for each in hours]
-    both = zip(hours, kept, strict=True)
-    return [f"{each:,.1f} h, {size / 1e9:,.1f} GB" for each, size in both]
 
 
 def ray(local: Chain, other: Chain) -> list[str]:

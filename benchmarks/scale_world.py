@@ -10,6 +10,7 @@ stays in one leaf four times in five; inside a leaf the r-th item is taken as of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ LEAVES = 4096
 _SEED = 7
 _FIRST_DAY = 1_600_000_000
 
-Array = npt.NDArray[np.generic]
+Numbers = npt.NDArray[np.int64]
 
 
 def write_world(
@@ -37,14 +38,28 @@ def write_world(
         items, vectors = _items(numbers, centres, part)
         items.write_parquet(folder / "items" / f"{part:05d}.parquet")
         vectors.write_parquet(folder / "vectors" / f"{part:05d}.parquet")
-    num_users = num_items // 2
-    for part, first in enumerate(range(0, num_users, part_rows // 4)):
-        users = np.arange(first, min(first + part_rows // 4, num_users))
-        log = _events(users, num_items, part)
+    for part, (users, numbers, times) in enumerate(events_in_numbers(num_items, part_rows)):
+        log = pl.DataFrame(
+            {
+                "user_id": pl.Series(users).cast(pl.String).str.zfill(9),
+                "item_id": item_ids(numbers),
+                "timestamp": times,
+            }
+        )
         log.write_parquet(folder / "interactions" / f"{part:05d}.parquet")
 
 
-def item_ids(numbers: npt.NDArray[np.int64]) -> pl.Series:
+def events_in_numbers(
+    num_items: int, part_rows: int = PART_ROWS
+) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+    """Users, items and times (n,) of the log, a block a file."""
+    num_users = num_items // 2
+    for part, first in enumerate(range(0, num_users, part_rows // 4)):
+        users = np.arange(first, min(first + part_rows // 4, num_users))
+        yield _events(users, num_items, part)
+
+
+def item_ids(numbers: Numbers) -> pl.Series:
     """Ids that no neighbouring numbers share the beginning of."""
     spread = numbers.astype(np.uint64) * np.uint64(2_654_435_761) % np.uint64(1 << 32)
     return pl.Series("item_id", spread).cast(pl.String).str.zfill(10)
@@ -59,7 +74,7 @@ def _centres(num_dimensions: int) -> npt.NDArray[np.float32]:
 
 
 def _items(
-    numbers: npt.NDArray[np.int64], centres: npt.NDArray[np.float32], part: int
+    numbers: Numbers, centres: npt.NDArray[np.float32], part: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     rng = np.random.default_rng([_SEED, 1, part])
     leaves = numbers % LEAVES
@@ -81,7 +96,7 @@ def _items(
     )
 
 
-def _events(users: npt.NDArray[np.int64], num_items: int, part: int) -> pl.DataFrame:
+def _events(users: Numbers, num_items: int, part: int) -> tuple[Numbers, Numbers, Numbers]:
     rng = np.random.default_rng([_SEED, 2, part])
     counts = 4 + rng.geometric(1 / 6, len(users))
     of_event = np.repeat(users, counts)
@@ -90,10 +105,5 @@ def _events(users: npt.NDArray[np.int64], num_items: int, part: int) -> pl.DataF
     leaf %= min(LEAVES, num_items)
     on_shelf = (num_items - leaf + LEAVES - 1) // LEAVES
     rank = (on_shelf * rng.random(len(home)) ** 2).astype(np.int64)
-    return pl.DataFrame(
-        {
-            "user_id": pl.Series(of_event).cast(pl.String).str.zfill(9),
-            "item_id": item_ids(rank * LEAVES + leaf),
-            "timestamp": _FIRST_DAY + rng.integers(0, 86_400 * 900, len(home)),
-        }
-    )
+    times = _FIRST_DAY + rng.integers(0, 86_400 * 900, len(home))
+    return of_event, rank * LEAVES + leaf, times

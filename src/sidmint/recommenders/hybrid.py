@@ -49,6 +49,7 @@ class Hybrid(Recommender):
     name = "hybrid"
     Config: ClassVar[type[Settings]] = HybridConfig
     config: HybridConfig
+    _one_in: int
 
     def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
@@ -58,7 +59,6 @@ class Hybrid(Recommender):
         where = f"recommend.settings.settings ({self.config.base})"
         self._base = kind(parse_settings(kind.Config, self.config.settings, where))
         self._knn = RECOMMENDERS["semantic_knn"]()
-        self._one_in = self.config.one_in or _TRIED[0]
 
     def _fit(
         self,
