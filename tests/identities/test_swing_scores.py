@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import sidmint.pairs
 from sidmint.errors import BadInput
 from sidmint.pairs import swing
+from sidmint.types import Pairs
 
 
 def by_definition(events, alpha=1.0, offset=0.0, power=-0.5):
@@ -128,6 +129,24 @@ def test_relabelling_users_and_shuffling_events_change_nothing(events, labels, r
     relabelled = [(labels[user] * 1000 - 3, item) for user, item in events]
     random.shuffle(relabelled)
     assert_same(by_sidmint(relabelled), by_sidmint(events))
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_items_that_nobody_took_change_nothing(seed):
+    rows = sorted(np.random.default_rng(seed).choice(100_000, 12, replace=False).tolist())
+    events = random_events(seed)
+    wanted = {(rows[i], rows[j]): score for (i, j), score in by_sidmint(events).items()}
+    spread = [(user, rows[item]) for user, item in events]
+    assert by_sidmint(spread, num_items=100_000) == wanted
+
+
+def test_pairs_among_some_rows_are_numbered_as_these_are_alone():
+    triggers, targets = np.array([[0, 1, 3, 3], [3, 3, 1, 4]], dtype=np.int32)
+    pairs = Pairs(triggers, targets, np.array([1, 2, 3, 4], dtype=np.float32))
+    found = pairs.among(np.array([False, True, False, True, True]))
+    assert found.triggers.tolist() == [0, 1, 1]
+    assert found.targets.tolist() == [1, 0, 2]
+    assert found.scores.tolist() == [2, 3, 4]
 
 
 @settings(max_examples=30, deadline=None)
