@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt setup.py
 demo: setup  ## the main job on the built-in catalogue, to a published table
 	@$(BIN)/sidmint demo
 
-test: setup  ## the fast tests (under five minutes)
+test: setup  ## the fast tests (about five minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup  ## the tests marked slow: real catalogues, whole chains
